@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rtlab.client.reconnecting_clients.websocket_connection import (
         WebSocketConnection as WebSocketConnection,
     )
-    from rtlab.client.throttle import Throttle as Throttle
+    from rtlab.client.send_throttle import Throttle as Throttle
     from rtlab.errors import NotConnected as NotConnected
     from rtlab.errors import RtlabError as RtlabError
     from rtlab.figures.chart_style.matplotlib_style import Chart as Chart
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from rtlab.resources import data_path as data_path
     from rtlab.testing.mock.mock_websocket import MockWebSocket as MockWebSocket
     from rtlab.testing.recordings.live_connection_recorder import WireRecording as WireRecording
-    from rtlab.testing.recordings.replay import Replay as Replay
+    from rtlab.testing.recordings.replayed_connection import Replay as Replay
     from rtlab.widgets.batching_explorer import BatchingExplorer as BatchingExplorer
     from rtlab.widgets.live_latency_plot import LatencyPlot as LatencyPlot
     from rtlab.widgets.panels.chat_panel import ChatPanel as ChatPanel
@@ -95,14 +95,14 @@ _HOME: Final[dict[str, str]] = {
     "QueuePanel": "rtlab.widgets.panels.queue_panel",
     "RealtimeClient": "rtlab.patterns.realtime_client",
     "Recorder": "rtlab.measure.recorder",
-    "Replay": "rtlab.testing.recordings.replay",
+    "Replay": "rtlab.testing.recordings.replayed_connection",
     "RoomManager": "rtlab.patterns.room_manager",
     "RoomsPanel": "rtlab.widgets.panels.rooms_panel",
     "RtlabError": "rtlab.errors",
     "SecureWebSocket": "rtlab.patterns.secure_websocket",
     "ServerSentEvents": "rtlab.client.reconnecting_clients.server_sent_events",
     "Tap": "rtlab.capture.tcp_tap",
-    "Throttle": "rtlab.client.throttle",
+    "Throttle": "rtlab.client.send_throttle",
     "Tokens": "rtlab.client.auth.login_and_token_refresh",
     "Verdicts": "rtlab.widgets.verdicts.verdict_table",
     "WebRTCChannel": "rtlab.client.reconnecting_clients.webrtc_channel",

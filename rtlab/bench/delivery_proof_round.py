@@ -23,9 +23,9 @@ from typing import Any, Final
 
 import msgspec
 
-from rtlab.bench.proof_clients import MODES, Plan, Record
-from rtlab.bench.proof_sender_receiver import back_in_room, follow, send
-from rtlab.bench.start_proof_clients import ClientsProcess
+from rtlab.bench.delivery_proof_child_process import MODES, Plan, Record
+from rtlab.bench.delivery_proof_sender_and_receiver import back_in_room, follow, send
+from rtlab.bench.start_delivery_proof_child import ClientsProcess
 from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.errors import LabError
 from rtlab.faults.client.fault import Fault

@@ -11,8 +11,8 @@ import signal
 from typing import Any, Final
 
 from rtlab.server.__main__ import main
-from rtlab.server.duration_histogram import Histogram
 from rtlab.server.event_loop.turn_duration_meter import TurnMeter
+from rtlab.server.latency_histogram_buckets import Histogram
 
 __all__ = ["COUNT", "DO_NOT_COUNT", "main"]
 

@@ -11,12 +11,12 @@ from typing import Annotated
 
 import typer
 
-from rtlab.cli.audit import audit
-from rtlab.cli.compare import compare
+from rtlab.cli.audit_command import audit
+from rtlab.cli.compare_command import compare
+from rtlab.cli.fault_proxy_command import proxy
 from rtlab.cli.print_and_save import print_table
-from rtlab.cli.probe import probe
-from rtlab.cli.proxies import proxies
-from rtlab.cli.proxy import proxy
+from rtlab.cli.probe_command import probe
+from rtlab.cli.reverse_proxy_matrix_command import proxies
 from rtlab.errors import RtlabError
 
 __all__ = ["app", "main", "run"]
@@ -66,7 +66,7 @@ def serve(*, port: Port = 8765) -> None:
 @app.command()
 def doctor() -> None:
     """Check this machine, and say what to do about each fault."""
-    from rtlab.cli.doctor import broken, examine, table
+    from rtlab.cli.doctor_checks import broken, examine, table
 
     checks = asyncio.run(examine())
     print_table(table(checks))

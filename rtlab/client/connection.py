@@ -22,16 +22,16 @@ from rtlab.client.connection_attempt import ConnectionAttempt
 from rtlab.client.connection_options import checked_option, in_force, policy_of, positive
 from rtlab.client.connection_stats import ConnectionStats, read_stats
 from rtlab.client.connection_watchers import Watchable
-from rtlab.client.default_heartbeats import DefaultHeartbeat
+from rtlab.client.default_heartbeat_by_transport import DefaultHeartbeat
 from rtlab.client.delivery.acknowledged_send import AcknowledgedSend
 from rtlab.client.delivery.receipt import UNACKNOWLEDGED, Receipt
 from rtlab.client.delivery.retransmission import DeliveryMode
-from rtlab.client.message_dispatch import MessageDispatch
 from rtlab.client.message_iterator import MessageIterator
 from rtlab.client.message_sender import MessageSender
 from rtlab.client.pending_requests import Requests
+from rtlab.client.received_message_dispatch import MessageDispatch
+from rtlab.client.send_throttle import Throttle
 from rtlab.client.state_machine_runner import StateMachineRunner
-from rtlab.client.throttle import Throttle
 from rtlab.client.transports.transport_interface import Transport
 from rtlab.errors import InvalidState
 from rtlab.policies import state_machine_types as states

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from rtlab.client.message_dispatch import MessageDispatch
 from rtlab.client.message_sender import MessageSender
+from rtlab.client.received_message_dispatch import MessageDispatch
 from rtlab.client.state_machine_runner import StateMachineRunner
 from rtlab.policies.state_machine_types import State
 

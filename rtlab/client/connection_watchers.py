@@ -6,9 +6,9 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from rtlab.client.call_user_functions import call, check_callback
 from rtlab.client.event_emitter import Listenable
 from rtlab.client.transports.transport_interface import Transport
+from rtlab.client.user_function_errors import call, check_callback
 from rtlab.errors import describe
 
 __all__ = ["Watchable", "WireWatch", "WireWatcher"]

@@ -10,11 +10,11 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from rtlab.client.cancellable_writes import CancellableWrites
-from rtlab.client.message_dispatch import MessageDispatch
-from rtlab.client.named_timeouts import within
 from rtlab.client.pending_requests import Requests, unwrap
+from rtlab.client.received_message_dispatch import MessageDispatch
+from rtlab.client.send_throttle import Throttle
 from rtlab.client.state_machine_runner import StateMachineRunner
-from rtlab.client.throttle import Throttle
+from rtlab.client.timeout_error_messages import within
 from rtlab.client.transports.transport_interface import Transport
 from rtlab.errors import MessageError, MessageTooLarge, NotConnected, RtlabError, TransportClosed
 from rtlab.protocol.json_and_messagepack_codecs import JSON, Codec

@@ -19,12 +19,12 @@ from typing import Any, Final
 import numpy as np
 from msgspec.structs import replace
 
+from rtlab.client.callers_waiting_for_connect import ConnectCallers
 from rtlab.client.cancellable_writes import CancellableWrites
-from rtlab.client.connect_callers import ConnectCallers
 from rtlab.client.connection_attempt import ConnectionAttempt
 from rtlab.client.event_emitter import Connected, Disconnected, Reconnecting
-from rtlab.client.message_dispatch import MessageDispatch
 from rtlab.client.pending_requests import Requests
+from rtlab.client.received_message_dispatch import MessageDispatch
 from rtlab.client.transports.transport_interface import Transport
 from rtlab.errors import ConnectFailed, ConnectionLost, InvalidState, TransportClosed, describe
 from rtlab.policies import state_machine_types as states

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from rtlab.client.call_user_functions import call, check_callback
 from rtlab.client.connection import Connection
 from rtlab.client.event_emitter import Connected, Disconnected, ErrorEvent
+from rtlab.client.user_function_errors import call, check_callback
 from rtlab.errors import NotConnected, RtlabError, describe
 from rtlab.hooks.one_render_per_frame import FrameClock, frame_clock
 from rtlab.hooks.shared_connections import ConnectionFactory, SharedConnection, join

@@ -127,7 +127,7 @@ class JupyterLab:
                         sys.executable,
                         "-P",
                         "-m",
-                        "rtlab.processes.third_party_guard",
+                        "rtlab.processes.run_third_party_program",
                         "--watch-fd",
                         "0",
                         "--",

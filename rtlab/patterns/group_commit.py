@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
-from rtlab.client.per_loop import PerLoop
+from rtlab.client.locks_per_event_loop import PerLoop
 from rtlab.errors import InvalidState, QueueError, describe
 from rtlab.patterns.queue_sqlite_file import Change, Durability, QueueFile
 

@@ -14,8 +14,8 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Final, Self
 
-from rtlab.client.call_user_functions import call, check_callback
 from rtlab.client.connection import Connection
+from rtlab.client.user_function_errors import call, check_callback
 from rtlab.errors import MessageError, NotConnected, RequestRefused, describe
 from rtlab.protocol.messages import Message
 

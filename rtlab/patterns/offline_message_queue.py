@@ -22,7 +22,7 @@ from rtlab.client.connection import Connection
 from rtlab.client.delivery.acknowledged_send import kept_copy
 from rtlab.client.delivery.parcel import Parcel
 from rtlab.client.delivery.receipt import Receipt
-from rtlab.client.named_timeouts import within
+from rtlab.client.timeout_error_messages import within
 from rtlab.errors import InvalidState, MessageTooLarge, NotConnected, QueueError, QueueFull, describe
 from rtlab.patterns.group_commit import QueueWorker
 from rtlab.patterns.queue_counters import QueueCounters

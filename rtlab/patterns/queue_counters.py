@@ -7,7 +7,7 @@ import gc
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from rtlab.client.per_loop import PerLoop
+from rtlab.client.locks_per_event_loop import PerLoop
 from rtlab.patterns.queue_sqlite_file import StoredMessage
 
 __all__ = ["QueueCounters"]

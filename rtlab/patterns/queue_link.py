@@ -11,7 +11,7 @@ from rtlab.client.connection import Connection, State
 from rtlab.client.delivery.outbox_identity import OutboxIdentity
 from rtlab.client.delivery.retransmission import Retransmission
 from rtlab.client.event_emitter import Connected, Disconnected
-from rtlab.client.per_loop import PerLoop
+from rtlab.client.locks_per_event_loop import PerLoop
 from rtlab.errors import RtlabError
 from rtlab.patterns.queue_sqlite_file import QueueHead
 from rtlab.processes.owned_tasks import OwnedTasks

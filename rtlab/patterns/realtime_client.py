@@ -12,7 +12,7 @@ from rtlab.client.circuit_breaker_runner import CircuitBreaker
 from rtlab.client.connection import Connection
 from rtlab.client.event_emitter import Moved
 from rtlab.client.transports.affinity_cookies import CookieStore
-from rtlab.client.transports.credentials import Credentials
+from rtlab.client.transports.credentials_interface import Credentials
 from rtlab.client.transports.transport_interface import Transport
 from rtlab.patterns.transport_blocklist import Blocklist
 from rtlab.patterns.transport_choice_strategy import BEST_FIRST, Strategy
@@ -164,25 +164,25 @@ def _makers(
 
     # Imported on use: importing aiortc alone takes a third of a second.
     def websocket() -> Transport:
-        from rtlab.client.transports.websocket import WebSocketTransport
+        from rtlab.client.transports.websocket_transport import WebSocketTransport
 
         there, chosen = to("websocket")
         return WebSocketTransport(there, **chosen)
 
     def sse() -> Transport:
-        from rtlab.client.transports.sse import SseTransport
+        from rtlab.client.transports.sse_transport import SseTransport
 
         there, chosen = to("sse")
         return SseTransport(there, **chosen)
 
     def longpoll() -> Transport:
-        from rtlab.client.transports.longpoll import LongPollTransport
+        from rtlab.client.transports.longpoll_transport import LongPollTransport
 
         there, chosen = to("longpoll")
         return LongPollTransport(there, **chosen)
 
     def webrtc() -> Transport:
-        from rtlab.client.transports.webrtc import WebRTCTransport
+        from rtlab.client.transports.webrtc_transport import WebRTCTransport
 
         there, chosen = to("webrtc")
         return WebRTCTransport(there, **chosen)

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Final, Self, cast
 
-from rtlab.client.call_user_functions import call, check_callback
 from rtlab.client.connection import Connection
 from rtlab.client.delivery.receipt import Receipt
 from rtlab.client.delivery.retransmission import DeliveryMode
 from rtlab.client.event_emitter import Connected, Resync
+from rtlab.client.user_function_errors import call, check_callback
 from rtlab.errors import InvalidState
 from rtlab.patterns.lost_subscription_probe import LostSubscriptionProbe
 from rtlab.protocol.messages import RESERVED_TYPES, Message

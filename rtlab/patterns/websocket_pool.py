@@ -16,7 +16,7 @@ import msgspec
 
 from rtlab.client.connection import Connection, State
 from rtlab.client.event_emitter import Handler
-from rtlab.client.per_loop import PerLoop
+from rtlab.client.locks_per_event_loop import PerLoop
 from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.errors import ConnectFailed, NotConnected, RtlabError
 from rtlab.policies.pool_round_robin_or_least_busy import PoolChoice, PoolMember, RoundRobin

@@ -3,7 +3,7 @@
 When this process ends, by whatever means, its children end in one of two ways. Normally, they
 end by themselves: each child's standard input is a pipe that this process holds open and never
 writes to. rtlab's own children watch this pipe and their parent's process id
-(`rtlab.processes.parent_watch`); third-party programs run under ``rtlab.processes.third_party_guard``,
+(`rtlab.processes.parent_watch`); third-party programs run under ``rtlab.processes.run_third_party_program``,
 which watches for them. A child that cannot end itself, because it is suspended or busy, is killed
 by `rtlab.processes.orphan_reaper`. Each child leads its own session, so that *Interrupt Kernel*
 reaches only the kernel.
@@ -153,7 +153,7 @@ class Child:
         if program is None:
             raise LabError(f"{argv[0]} is not installed: `rtlab doctor` says how to get it")
         return cls.module(
-            name, "rtlab.processes.third_party_guard", "--", program, *argv[1:], environment=environment
+            name, "rtlab.processes.run_third_party_program", "--", program, *argv[1:], environment=environment
         )
 
     def __repr__(self) -> str:

@@ -132,7 +132,7 @@ async def _serve(args: argparse.Namespace) -> None:
     def make_broker(hub: Hub) -> Broker:
         if args.broker is None:
             return SingleNodeBroker(hub)
-        from rtlab.server.brokers.carrier_for import carrier_for
+        from rtlab.server.brokers.carrier_by_broker_url import carrier_for
         from rtlab.server.brokers.carrying.subject_names import namespace_of
         from rtlab.server.brokers.cluster.cluster_broker import ClusterBroker
 

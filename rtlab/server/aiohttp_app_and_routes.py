@@ -11,13 +11,13 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from rtlab.processes.descriptor_limit import nofile
-from rtlab.processes.expect_header import remove_expect_header
-from rtlab.processes.http_error_log import server_log
+from rtlab.processes.expect_100_continue import remove_expect_header
+from rtlab.processes.http_server_error_log import server_log
 from rtlab.protocol.transport_paths import ROUTES
 from rtlab.server.deliberate_security_holes import origin_looks_right, say_much
 from rtlab.server.endpoints import auth, webrtc_offer
-from rtlab.server.endpoints.allow_page_origin import set_page_origin
 from rtlab.server.endpoints.health_metrics_and_stats import access_log, healthz, index, metrics, readyz, stats
+from rtlab.server.endpoints.page_origin_admin_api import set_page_origin
 from rtlab.server.endpoints.poll import poll
 from rtlab.server.endpoints.send import send
 from rtlab.server.endpoints.sse import event_stream

@@ -19,8 +19,8 @@ from rtlab.server.auth.rights import Permission
 from rtlab.server.handlers import Services, publish
 from rtlab.server.handlers.handler_interface import room_of
 from rtlab.server.incoming_message import Answer, Incoming
-from rtlab.server.now_or_later import Later
-from rtlab.server.refusal import Refused
+from rtlab.server.maybe_awaitable_values import Later
+from rtlab.server.refusal_and_end_reasons import Refused
 
 __all__ = [
     "CheckFirstValues",

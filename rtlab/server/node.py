@@ -12,27 +12,27 @@ from rtlab.processes.boot_id import boot_id
 from rtlab.server.auth.rights import may
 from rtlab.server.brokers.room_publishing_interface import Broker
 from rtlab.server.brokers.single_node_broker import SingleNodeBroker
-from rtlab.server.connect_request import ConnectRequest
+from rtlab.server.connect_request_parser import ConnectRequest
 from rtlab.server.connection_registry import Connections
 from rtlab.server.deliberate_security_holes import Commands, by_name, may_by_prefix
 from rtlab.server.drain import drain
 from rtlab.server.event_loop.turn_duration_meter import TurnMeter
-from rtlab.server.event_loop.turn_scheduler import Turns
+from rtlab.server.event_loop.work_slice_scheduler import Turns
 from rtlab.server.handlers import Services, publish
-from rtlab.server.heartbeats import Heartbeats
 from rtlab.server.ingress.message_entry_point import Ingress
 from rtlab.server.ingress.message_rate_limit import LimitRate
 from rtlab.server.ingress.optional_steps import make_steps
+from rtlab.server.periodic_upkeep import Upkeep
 from rtlab.server.reauthorization import Reauthorization
 from rtlab.server.rooms.fan_out import FanOut
 from rtlab.server.rooms.hub import Hub
-from rtlab.server.rooms.names_and_room_count import MAX_ROOMS, is_name
+from rtlab.server.rooms.name_and_join_rules import MAX_ROOMS, is_name
 from rtlab.server.rooms.presence_update_timer import Announcer
 from rtlab.server.server_options import Options
 from rtlab.server.sessions.outbox_deduplication_and_fencing import Producers
 from rtlab.server.sessions.session_registry_and_expiry import Sessions
 from rtlab.server.sessions.slow_consumer_queue import OverflowRules
-from rtlab.server.upkeep import Upkeep
+from rtlab.server.staggered_heartbeats import Heartbeats
 
 if TYPE_CHECKING:
     from rtlab.server.auth.request_authentication import Authority

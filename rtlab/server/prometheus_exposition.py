@@ -19,7 +19,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from rtlab.protocol.transport_names import TRANSPORTS
-from rtlab.server.duration_histogram import Histogram
+from rtlab.server.latency_histogram_buckets import Histogram
 from rtlab.server.node import Node
 from rtlab.server.sinks.sink_interface import Sink
 from rtlab.server.stats_report import read_stats

@@ -16,9 +16,9 @@ from rtlab.server.connection_registry import Connections
 from rtlab.server.frames_encoded_once import EncodedFrame, RoomPosition, error_message
 from rtlab.server.handlers.handler_interface import room_of
 from rtlab.server.incoming_message import Answer, Incoming
-from rtlab.server.refusal import Ended, Refused
+from rtlab.server.refusal_and_end_reasons import Ended, Refused
 from rtlab.server.rooms.hub import Hub
-from rtlab.server.rooms.names_and_room_count import MAX_ROOMS
+from rtlab.server.rooms.name_and_join_rules import MAX_ROOMS
 from rtlab.server.sessions.session_registry_and_expiry import Sessions
 from rtlab.server.sessions.session_with_replay import Session
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from rtlab.lab.lab import Lab
     from rtlab.measure.delivery_ledger import Ledger
     from rtlab.testing.fake_clock import FakeClock
-    from rtlab.testing.mock.connection_script import PeerScript
-    from rtlab.testing.mock.memory_frames import MakeLink
+    from rtlab.testing.mock.mock_frames import MakeLink
+    from rtlab.testing.mock.mock_script_steps import PeerScript
     from rtlab.testing.mock.mock_websocket import MockWebSocket
     from rtlab.testing.mock.scripted_peer import ScriptedPeer
 
@@ -87,7 +87,7 @@ class MockMaker:
 
     def connection(self, *scripts: PeerScript, link: MakeLink | None = None, **options: Any) -> Connection:
         """Make an rtlab `Connection` to a peer with these scripts; see `mock_connection`."""
-        from rtlab.testing.mock.mock_transport import mock_connection
+        from rtlab.testing.mock.transport_on_mock_websocket import mock_connection
 
         return mock_connection(self.peer(*scripts, link=link), **options)
 

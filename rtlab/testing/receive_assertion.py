@@ -54,7 +54,7 @@ class Expectation:
         Examples
         --------
         >>> from rtlab.testing.fake_clock import FakeClock
-        >>> from rtlab.testing.mock.connection_script import PeerScript
+        >>> from rtlab.testing.mock.mock_script_steps import PeerScript
         >>> async def greeting():
         ...     async with MockWebSocket(PeerScript().send({"type": "hi", "id": 1})) as ws:
         ...         return await expect(ws).to_receive({"type": "hi"})

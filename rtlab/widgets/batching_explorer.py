@@ -17,8 +17,8 @@ from rtlab.measure.batching_load import BatchingLoad
 from rtlab.measure.recorder import Recorder
 from rtlab.patterns.message_batcher import MessageBatcher
 from rtlab.widgets.live_latency_plot import LatencyPlot
-from rtlab.widgets.panels.batching_sliders import BatchingPanel
-from rtlab.widgets.stoppable import wait_until_stopped
+from rtlab.widgets.panels.batching_panel import BatchingPanel
+from rtlab.widgets.stop_button_wait import wait_until_stopped
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,7 +40,7 @@ class BatchingExplorer:
         A lab with a fault proxy, which adds the round-trip time.
     rate, size, wait, rtt : int
         Initial values of the sliders: messages per second, B (most messages in a frame), T (longest wait,
-        ms) and the added round-trip time (ms), all from `rtlab.widgets.panels.batching_sliders.CHOICES`.
+        ms) and the added round-trip time (ms), all from `rtlab.widgets.panels.batching_panel.CHOICES`.
 
     Attributes
     ----------

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import anywidget
 import traitlets
 
-from rtlab.client.call_user_functions import call, check_callback
+from rtlab.client.user_function_errors import call, check_callback
 from rtlab.errors import InvalidState, RtlabError
 from rtlab.figures.chart_style.palette import transport_of
 from rtlab.measure.fault_marks import FaultMarks
-from rtlab.widgets.loop_callback import LoopCallback
+from rtlab.widgets.browser_message_on_lab_loop import LoopCallback
 from rtlab.widgets.page_files import page_files
 from rtlab.widgets.sample_batches import Packer
-from rtlab.widgets.stoppable import Stoppable
+from rtlab.widgets.stop_button_wait import Stoppable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 
 from rtlab.bench.delivery_proof_round import KINDS, MODES, Round, run_round
-from rtlab.bench.start_proof_clients import ClientsProcess
+from rtlab.bench.start_delivery_proof_child import ClientsProcess
 from rtlab.errors import LabError
 from rtlab.lab.lab import Lab
 from rtlab.measure.delivery_ledger import Anomalies

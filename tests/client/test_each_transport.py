@@ -12,8 +12,8 @@ from typing import Any, cast
 import pytest
 from aiortc import RTCSessionDescription
 
+from rtlab.client.client_by_transport_name import make_client
 from rtlab.client.connection import Connection, State
-from rtlab.client.factory import make_client
 from rtlab.client.reconnecting_clients.long_polling import LongPolling
 from rtlab.client.reconnecting_clients.server_sent_events import ServerSentEvents
 from rtlab.client.reconnecting_clients.webrtc_channel import WebRTCChannel

@@ -9,8 +9,8 @@ import time
 
 import pytest
 
+from rtlab.client.client_by_transport_name import TRANSPORTS, make_client
 from rtlab.client.connection import Connection, State
-from rtlab.client.factory import TRANSPORTS, make_client
 from rtlab.lab.lab import Lab
 from rtlab.policies.dead_peer_detectors import Ping, Pong, Tick, Watchdog
 from rtlab.protocol.messages import Message

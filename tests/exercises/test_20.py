@@ -7,9 +7,9 @@ import pytest
 
 from rtlab.policies.backoff import Constant
 from rtlab.testing.fake_clock import FakeClock
-from rtlab.testing.mock.connection_script import PeerScript
-from rtlab.testing.mock.mock_transport import mock_connection
+from rtlab.testing.mock.mock_script_steps import PeerScript
 from rtlab.testing.mock.scripted_peer import ScriptedPeer
+from rtlab.testing.mock.transport_on_mock_websocket import mock_connection
 from tests.notebook_exercises import run
 
 NAME = "20_testing"

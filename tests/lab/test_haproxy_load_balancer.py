@@ -18,10 +18,10 @@ from rtlab.client.reconnecting_clients.long_polling import LongPolling
 from rtlab.client.reconnecting_clients.server_sent_events import ServerSentEvents
 from rtlab.client.reconnecting_clients.webrtc_channel import WebRTCChannel
 from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
-from rtlab.client.transports.longpoll import LongPollTransport
-from rtlab.client.transports.sse import SseTransport
-from rtlab.client.transports.webrtc import WebRTCTransport
-from rtlab.client.transports.websocket import WebSocketTransport
+from rtlab.client.transports.longpoll_transport import LongPollTransport
+from rtlab.client.transports.sse_transport import SseTransport
+from rtlab.client.transports.webrtc_transport import WebRTCTransport
+from rtlab.client.transports.websocket_transport import WebSocketTransport
 from rtlab.errors import LabError, NotConnected
 from rtlab.lab.haproxy_load_balancer import Balancer
 from rtlab.lab.haproxy_load_balancer_config import BALANCER_POLICIES

@@ -11,7 +11,7 @@ import random
 import pytest
 import pytest_asyncio
 
-from rtlab.bench.proof_sender_receiver import follow, send
+from rtlab.bench.delivery_proof_sender_and_receiver import follow, send
 from rtlab.client.delivery.repeats_and_gaps import NewestNames, Position
 from rtlab.client.reconnecting_clients.long_polling import LongPolling
 from rtlab.client.reconnecting_clients.server_sent_events import ServerSentEvents

@@ -13,7 +13,7 @@ from rtlab.client.reconnecting_clients.long_polling import LongPolling
 from rtlab.client.reconnecting_clients.server_sent_events import ServerSentEvents
 from rtlab.client.reconnecting_clients.webrtc_channel import WebRTCChannel
 from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
-from rtlab.client.throttle import Throttle
+from rtlab.client.send_throttle import Throttle
 from rtlab.client.transports.websockets_library_subclass import WebSocketListener
 from rtlab.errors import InvalidState, MessageError, MessageTooLarge, NotConnected, RequestRefused
 from rtlab.lab.lab import Lab
@@ -25,9 +25,9 @@ from rtlab.protocol.json_and_messagepack_codecs import JSON, MSGPACK
 from rtlab.protocol.messages import Message
 from rtlab.protocol.schemas import Schemas
 from rtlab.testing.in_memory.memory_transport import MemoryTransport
-from rtlab.testing.mock.connection_script import PeerScript
-from rtlab.testing.mock.mock_transport import mock_connection
+from rtlab.testing.mock.mock_script_steps import PeerScript
 from rtlab.testing.mock.scripted_peer import ScriptedPeer
+from rtlab.testing.mock.transport_on_mock_websocket import mock_connection
 from tests.memory import Factory, turns, welcome
 from tests.patterns.in_process import client, serving
 

@@ -8,16 +8,16 @@ from collections.abc import Callable
 
 import pytest
 
+from rtlab.client.client_by_transport_name import make_client
 from rtlab.client.connection_options import checked_option
-from rtlab.client.factory import make_client
 from rtlab.errors import ConnectFailed, RtlabError
 from rtlab.hooks.shared_connections import plain_connect
 from rtlab.hooks.use_websocket import check_url
 from rtlab.patterns.websocket_pool import WebSocketPool
 from rtlab.protocol.origin_and_host_headers import as_browsers_write
 from rtlab.protocol.urls import parse_url, shown
-from rtlab.server.brokers.carrier_for import carrier_for
-from rtlab.testing.mock.dom_websocket_rules import checked_url
+from rtlab.server.brokers.carrier_by_broker_url import carrier_for
+from rtlab.testing.mock.dom_url_and_close_code_checks import checked_url
 
 UNCHANGED = [
     "http://example.org/a%2Fb",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from rtlab.server.connect_request import ConnectRequest
+from rtlab.server.connect_request_parser import ConnectRequest
 from rtlab.server.last_event_id_cursor import Cursor
 from rtlab.server.node import Node
-from rtlab.server.refusal import Refused
+from rtlab.server.refusal_and_end_reasons import Refused
 from rtlab.server.rooms.room_limits import HubLimits
 from rtlab.server.server_options import Options
 from rtlab.server.sessions.session_limits import SessionLimits

@@ -8,8 +8,8 @@ import pytest
 from rtlab.server.auth.access_tokens import LEEWAY
 from rtlab.server.auth.request_authentication import Authority
 from rtlab.server.node import Node
-from rtlab.server.refusal import AnswerPayload
-from rtlab.server.rooms.names_and_room_count import MAX_ROOMS
+from rtlab.server.refusal_and_end_reasons import AnswerPayload
+from rtlab.server.rooms.name_and_join_rules import MAX_ROOMS
 from rtlab.server.server_options import Options
 from rtlab.server.sessions.session_with_replay import Session
 from tests.server.ingress.bench import Bench

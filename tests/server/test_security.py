@@ -11,8 +11,8 @@ import pytest
 import pytest_asyncio
 
 from rtlab.client.auth.login_and_token_refresh import Tokens
+from rtlab.client.client_by_transport_name import make_client
 from rtlab.client.connection import Connection
-from rtlab.client.factory import make_client
 from rtlab.errors import ConnectFailed, RequestRefused
 from rtlab.experiments.security.login_and_message_attacks import log_in
 from rtlab.lab.lab import Lab

@@ -19,8 +19,8 @@ from rtlab.policies.backoff import Constant
 from rtlab.protocol.limits import MAX_MESSAGE_BYTES
 from rtlab.testing.fake_clock import FakeClock
 from rtlab.testing.in_memory.memory_server import MemoryServer
-from rtlab.testing.mock.mock_transport import mock_connection
 from rtlab.testing.mock.mock_websocket import MockWebSocket
+from rtlab.testing.mock.transport_on_mock_websocket import mock_connection
 from rtlab.testing.proxies.websocket_message_proxy import MessageProxy
 
 CONNECTION, LIBRARY = [], []

@@ -9,7 +9,7 @@ import pytest
 from rtlab.bench.suites.mock import hour_of_reconnects
 from rtlab.errors import RtlabError
 from rtlab.testing.fake_clock import ClockStuck, FakeClock
-from rtlab.testing.mock.connection_script import PeerScript
+from rtlab.testing.mock.mock_script_steps import PeerScript
 
 
 def test_time_passes_only_when_everybody_waits():

@@ -11,7 +11,7 @@ import pytest
 
 from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.errors import LabError, RtlabError
-from rtlab.testing.mock.connection_script import PeerScript, echo
+from rtlab.testing.mock.mock_script_steps import PeerScript, echo
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = [
@@ -83,7 +83,7 @@ def test_no_loop(mock_websocket):
 
 
 def test_wrong(fake_clock, mock_websocket):
-    from rtlab.testing.mock.connection_script import PeerScript
+    from rtlab.testing.mock.mock_script_steps import PeerScript
 
     async def main():
         async with mock_websocket(PeerScript().expect({"type": "hello"})) as ws:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from rtlab.testing.fake_clock import FakeClock
-from rtlab.testing.mock.connection_script import PeerScript
+from rtlab.testing.mock.mock_script_steps import PeerScript
 from rtlab.testing.mock.mock_websocket import MockWebSocket
 from rtlab.testing.mock.scripted_peer import ScriptedPeer
 from rtlab.testing.receive_assertion import expect

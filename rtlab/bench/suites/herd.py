@@ -7,11 +7,11 @@ from typing import Final
 
 from rtlab.bench.registry import StartLab
 from rtlab.bench.results import Result
-from rtlab.client.transports.websocket import WebSocketTransport
+from rtlab.client.transports.websocket_transport import WebSocketTransport
 from rtlab.experiments.reconnect.herd_of_real_connections import real_herd
-from rtlab.experiments.reconnect.herd_run import HerdRun
+from rtlab.experiments.reconnect.herd_result import HerdRun
 from rtlab.experiments.reconnect.herd_simulation import Scenario, simulate
-from rtlab.experiments.reconnect.jitter_contention import jitter_contention
+from rtlab.experiments.reconnect.optimistic_locking_contention import jitter_contention
 from rtlab.policies.backoff import PRESETS, Backoff, FullJitter
 
 __all__ = ["run"]

@@ -20,7 +20,7 @@ from rich.progress import Progress
 from rtlab.bench.delivery_proof_round import KINDS, MODES, Round, run_round
 from rtlab.bench.registry import StartLab
 from rtlab.bench.results import Result
-from rtlab.bench.start_proof_clients import ClientsProcess
+from rtlab.bench.start_delivery_proof_child import ClientsProcess
 from rtlab.errors import LabError
 from rtlab.lab.lab import Lab
 from rtlab.measure.delivery_ledger import Anomalies

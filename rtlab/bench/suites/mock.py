@@ -12,9 +12,9 @@ import websockets
 from rtlab.bench.registry import StartLab
 from rtlab.bench.results import Result
 from rtlab.testing.fake_clock import FakeClock
-from rtlab.testing.mock.connection_script import PeerScript, echo
-from rtlab.testing.mock.mock_transport import mock_connection
+from rtlab.testing.mock.mock_script_steps import PeerScript, echo
 from rtlab.testing.mock.mock_websocket import MockWebSocket
+from rtlab.testing.mock.transport_on_mock_websocket import mock_connection
 
 __all__ = ["hour_of_reconnects", "run"]
 

@@ -11,11 +11,11 @@ from typing import Any, Final
 
 from rtlab.bench.registry import StartLab
 from rtlab.bench.results import Result
-from rtlab.bench.throughput.attacks import attacks
 from rtlab.bench.throughput.batched_send import batched_send
 from rtlab.bench.throughput.batching_model_check import ClosedForms, check_batching_model
+from rtlab.bench.throughput.cursor_formatting_cost import cursors
 from rtlab.bench.throughput.delivery_cost import compressed_fan_out, fan_out, room_sizes, server_batching
-from rtlab.bench.throughput.event_cursors import cursors
+from rtlab.bench.throughput.honest_echoes_under_attack import attacks
 from rtlab.bench.throughput.memory_per_idle_connection import held_connections, memory_per_connection
 from rtlab.bench.throughput.stalled_client import stalled_client
 from rtlab.errors import RtlabError

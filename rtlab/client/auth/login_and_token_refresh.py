@@ -11,9 +11,9 @@ from typing import Any, Final, Literal, cast
 
 import numpy as np
 
-from rtlab.client.per_loop import PerLoop
-from rtlab.client.transports.auth_http_requests import ask_for_tokens
-from rtlab.client.transports.credentials import NOTHING, Proof
+from rtlab.client.locks_per_event_loop import PerLoop
+from rtlab.client.transports.auth_api_requests import ask_for_tokens
+from rtlab.client.transports.credentials_interface import NOTHING, Proof
 from rtlab.errors import ConnectFailed, MessageError
 from rtlab.protocol.http_status_and_retry_after import REDIRECTS, UNFINISHED
 from rtlab.protocol.json_and_messagepack_codecs import parse_json

@@ -13,9 +13,9 @@ from rtlab.client.delivery.outbox_identity import OutboxIdentity
 from rtlab.client.delivery.parcel import Parcel
 from rtlab.client.delivery.receipt import Receipt
 from rtlab.client.delivery.retransmission import PER_FRAME, DeliveryMode, Retransmission
-from rtlab.client.message_dispatch import MessageDispatch
 from rtlab.client.message_sender import MessageSender
 from rtlab.client.pending_requests import Requests
+from rtlab.client.received_message_dispatch import MessageDispatch
 from rtlab.client.state_machine_runner import StateMachineRunner
 from rtlab.errors import MessageError, MessageTooLarge, NotConnected
 from rtlab.protocol.json_and_messagepack_codecs import JSON

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from rtlab.client.named_timeouts import within
+from rtlab.client.timeout_error_messages import within
 from rtlab.errors import InvalidState, MessageError, QueueError, RequestRefused
 from rtlab.protocol.messages import Message
 

@@ -9,7 +9,7 @@ from typing import Any
 from rtlab.client.auth.login_and_token_refresh import Tokens
 from rtlab.client.connection import Connection
 from rtlab.client.transports.affinity_cookies import CookieStore
-from rtlab.client.transports.longpoll import POLL_TIMEOUT, LongPollTransport
+from rtlab.client.transports.longpoll_transport import POLL_TIMEOUT, LongPollTransport
 from rtlab.protocol.limits import MAX_MESSAGE_BYTES
 
 __all__ = ["LongPolling"]

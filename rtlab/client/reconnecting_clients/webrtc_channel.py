@@ -10,7 +10,7 @@ from rtlab.client.auth.login_and_token_refresh import Tokens
 from rtlab.client.connection import Connection
 from rtlab.client.connection_options import checked_option
 from rtlab.client.transports.affinity_cookies import CookieStore
-from rtlab.client.transports.webrtc import WebRTCTransport
+from rtlab.client.transports.webrtc_transport import WebRTCTransport
 from rtlab.protocol.json_and_messagepack_codecs import JSON, Codec
 from rtlab.webrtc.data_channel import check_reliability
 from rtlab.webrtc.relay_candidate_rewrite import Relay

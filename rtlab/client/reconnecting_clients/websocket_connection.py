@@ -11,7 +11,7 @@ from rtlab.client.connection import Connection
 from rtlab.client.connection_options import checked_option
 from rtlab.client.transports.affinity_cookies import CookieStore
 from rtlab.client.transports.deflate_offer import Compression, offer
-from rtlab.client.transports.websocket import WebSocketTransport
+from rtlab.client.transports.websocket_transport import WebSocketTransport
 from rtlab.protocol.json_and_messagepack_codecs import JSON, Codec
 from rtlab.protocol.limits import MAX_MESSAGE_BYTES
 

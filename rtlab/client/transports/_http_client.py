@@ -19,8 +19,8 @@ import msgspec
 
 from rtlab.client.transports._httpcore_backend import Backend
 from rtlab.client.transports.affinity_cookies import CookieStore
-from rtlab.client.transports.connect_failures import circular, explain_os_error
-from rtlab.client.transports.credentials import Credentials
+from rtlab.client.transports.credentials_interface import Credentials
+from rtlab.client.transports.explain_connect_failures import circular, explain_os_error
 from rtlab.errors import ConnectFailed, MessageTooLarge, TransportClosed
 from rtlab.protocol.http_headers import check_headers
 from rtlab.protocol.http_status_and_retry_after import REDIRECTS, code_in, may_retry, reason_in, retry_after

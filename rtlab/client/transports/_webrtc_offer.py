@@ -11,7 +11,7 @@ import msgspec
 
 from rtlab.client.transports._http_client import HttpClient, loss, refused
 from rtlab.client.transports.affinity_cookies import CookieStore
-from rtlab.client.transports.credentials import Credentials
+from rtlab.client.transports.credentials_interface import Credentials
 from rtlab.errors import ConnectFailed, MessageError
 from rtlab.protocol.http_headers import PROTOCOL_FIELD
 from rtlab.protocol.http_status_and_retry_after import may_retry

@@ -7,7 +7,7 @@ import time
 
 from websockets.exceptions import InvalidHandshake, InvalidStatus, NegotiationError, SecurityError
 
-from rtlab.client.transports.connect_failures import circular, explain_os_error
+from rtlab.client.transports.explain_connect_failures import circular, explain_os_error
 from rtlab.errors import ConnectFailed
 from rtlab.protocol.http_status_and_retry_after import code_in, may_retry, reason_in, retry_after
 from rtlab.protocol.urls import Url

@@ -40,5 +40,5 @@ def _without_data(arg: object) -> object:
     return arg
 
 
-WIRE_LOG: Final = logging.getLogger("rtlab.client.transports.websocket.wire")
+WIRE_LOG: Final = logging.getLogger("rtlab.client.transports.websocket_transport.wire")
 WIRE_LOG.addFilter(_redact)

@@ -6,7 +6,7 @@ import csv
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from rtlab.experiments.audit.findings import Finding
+from rtlab.experiments.audit.check_and_finding_types import Finding
 from rtlab.resources import data_path
 from rtlab.widgets.verdicts.plain_table import PlainTable
 

@@ -6,10 +6,10 @@ import ssl as ssl_module
 from collections.abc import Callable, Mapping
 
 from rtlab.errors import ConnectFailed
-from rtlab.experiments.audit.audited_server import Target, check_is_ours
-from rtlab.experiments.audit.findings import Finding
-from rtlab.experiments.audit.open_websocket_checks import INSIDE, inside_checks
-from rtlab.experiments.audit.unauthenticated_checks import forged_token, outside_checks
+from rtlab.experiments.audit.check_and_finding_types import Finding
+from rtlab.experiments.audit.checks_before_authentication import forged_token, outside_checks
+from rtlab.experiments.audit.checks_on_open_websocket import INSIDE, inside_checks
+from rtlab.experiments.audit.requests_to_audited_server import Target, check_is_ours
 from rtlab.experiments.endpoint.timed_connect_steps import TIMEOUT
 from rtlab.protocol.urls import parse_url
 

@@ -16,10 +16,10 @@ import msgspec
 from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.errors import LabError
 from rtlab.processes.owned_tasks import together
-from rtlab.server.brokers.carrier_for import carrier_for
+from rtlab.server.brokers.carrier_by_broker_url import carrier_for
 from rtlab.server.brokers.carrying.carrier_interface import Carried
 from rtlab.server.brokers.carrying.subject_names import namespace_of
-from rtlab.server.brokers.cluster.node_messages import Forward, Out, Reply, decode
+from rtlab.server.brokers.cluster.node_message_encoding import Forward, Out, Reply, decode
 from rtlab.server.brokers.cluster.send_to_nodes import ALL, address_of
 
 __all__ = ["MessageWay", "follow_messages"]

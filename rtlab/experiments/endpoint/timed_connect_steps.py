@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 
-from rtlab.client.transports.connect_failures import explain_os_error
+from rtlab.client.transports.explain_connect_failures import explain_os_error
 from rtlab.errors import ConnectFailed
 from rtlab.experiments.endpoint.raw_websocket_frames import (
     Fields,

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from rtlab.client.transports.transport_interface import Transport
-from rtlab.client.transports.websocket import WebSocketTransport
+from rtlab.client.transports.websocket_transport import WebSocketTransport
 from rtlab.experiments.reconnect.herd_of_real_connections import real_herd
-from rtlab.experiments.reconnect.herd_run import HerdRun
+from rtlab.experiments.reconnect.herd_result import HerdRun
 from rtlab.lab.lab import Lab
 from rtlab.policies.backoff import Backoff
 from rtlab.processes.owned_tasks import together, until_stopped

@@ -17,7 +17,7 @@ import numpy as np
 
 from rtlab.client.connection import Connection
 from rtlab.client.transports.transport_interface import Transport
-from rtlab.experiments.reconnect.herd_run import HerdRun
+from rtlab.experiments.reconnect.herd_result import HerdRun
 from rtlab.policies.backoff import Backoff
 from rtlab.processes.descriptor_limit import enough_descriptors
 from rtlab.processes.owned_tasks import together

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from rtlab.experiments.reconnect.herd_run import HerdRun
+from rtlab.experiments.reconnect.herd_result import HerdRun
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

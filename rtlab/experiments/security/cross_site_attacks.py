@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from rtlab.errors import LabError
-from rtlab.experiments.audit.unauthenticated_checks import forged_token
+from rtlab.experiments.audit.checks_before_authentication import forged_token
 from rtlab.experiments.security.login_and_message_attacks import PASSWORDS, log_in
 from rtlab.lab.lab import Lab
 from rtlab.processes.ports import HeldPort

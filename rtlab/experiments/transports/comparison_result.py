@@ -222,7 +222,7 @@ class Comparison:
         Chart
             A matplotlib `Figure`.
         """
-        from rtlab.figures.transports.transit_histogram_and_costs import comparison_figure
+        from rtlab.figures.transports.transports_side_by_side import comparison_figure
 
         transits = {name: self.samples(name, "transit") for name in self.transports}
         return comparison_figure(self.frame, transits, about=self.conditions)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from rtlab.client.factory import check_transports
-from rtlab.experiments.transports.network_path import path_to
+from rtlab.client.client_by_transport_name import check_transports
+from rtlab.experiments.transports.direct_or_delayed_path import path_to
 from rtlab.measure.statistics.line_fit import fit_line
 from rtlab.protocol.transport_names import TRANSPORTS
 from rtlab.widgets.verdicts.plain_table import PlainTable

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from rtlab.client.client_by_transport_name import check_transports, make_client
 from rtlab.client.event_emitter import Disconnected
-from rtlab.client.factory import check_transports, make_client
 from rtlab.errors import RtlabError
 from rtlab.experiments.transports.feed_request import take_feed
 from rtlab.lab.certificates import Certificates

@@ -9,8 +9,8 @@ import math
 import random
 from typing import TYPE_CHECKING, Final
 
+from rtlab.experiments.transports.direct_or_delayed_path import NetworkPath, path_to
 from rtlab.experiments.transports.feed_request import take_feed
-from rtlab.experiments.transports.network_path import NetworkPath, path_to
 from rtlab.measure.recorder import Recorder
 from rtlab.measure.statistics.equivalence import Equivalence, equivalence
 

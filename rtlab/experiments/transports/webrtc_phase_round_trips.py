@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from rtlab.capture.udp_tap import UdpTap
-from rtlab.client.factory import make_client
+from rtlab.client.client_by_transport_name import make_client
 from rtlab.errors import LabError
-from rtlab.experiments.transports.network_path import path_to
+from rtlab.experiments.transports.direct_or_delayed_path import path_to
 from rtlab.measure.statistics.line_fit import fit_line
 
 if TYPE_CHECKING:

@@ -32,7 +32,7 @@ def jitter_contention_figure(rows: Sequence[ContentionOutcome]) -> Chart:
     Parameters
     ----------
     rows : sequence of ContentionOutcome
-        From `rtlab.experiments.reconnect.jitter_contention.jitter_contention`.
+        From `rtlab.experiments.reconnect.optimistic_locking_contention.jitter_contention`.
 
     Returns
     -------

@@ -13,7 +13,7 @@ from rtlab.policies.token_bucket import TokenBucket
 from rtlab.server.auth.access_tokens import LEEWAY, AccessTokens
 from rtlab.server.auth.principal import BadCredentials, Principal
 from rtlab.server.auth.refresh_tokens import RefreshTokens
-from rtlab.server.auth.tickets import Tickets
+from rtlab.server.auth.short_lived_url_tickets import Tickets
 from rtlab.server.auth.users import DEMO_USERS, Users
 
 __all__ = ["Authority", "Pair"]

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple, Protocol
 
 from rtlab.errors import RtlabError
 from rtlab.protocol.messages import Message
-from rtlab.server.duration_histogram import Histogram
-from rtlab.server.now_or_later import Later
+from rtlab.server.latency_histogram_buckets import Histogram
+from rtlab.server.maybe_awaitable_values import Later
 
 __all__ = ["Broker", "BrokerFailed", "Published"]
 

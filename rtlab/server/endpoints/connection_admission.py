@@ -6,10 +6,10 @@ import msgspec
 from aiohttp import web
 
 from rtlab.server.auth.principal import BadCredentials, Principal
-from rtlab.server.connect_request import BadConnectRequest, ConnectRequest, read_connect_request
+from rtlab.server.connect_request_parser import BadConnectRequest, ConnectRequest, read_connect_request
 from rtlab.server.http_json_responses import NODE, USER, json_error
 from rtlab.server.node import Node
-from rtlab.server.refusal import Ended, Refused
+from rtlab.server.refusal_and_end_reasons import Ended, Refused
 
 __all__ = ["BadOpening", "ended_answer", "read_opening", "read_principal"]
 

@@ -12,7 +12,7 @@ from rtlab.server.endpoints.connection_admission import BadOpening, ended_answer
 from rtlab.server.http_json_responses import NODE, json_error
 from rtlab.server.last_event_id_cursor import format_cursor
 from rtlab.server.reauthorization import TOKEN_EXPIRED
-from rtlab.server.sinks.collect_batches import batched
+from rtlab.server.sinks.batching_sink import batched
 from rtlab.server.sinks.write_to_waiting_poll import PollSink
 
 __all__ = ["poll"]

@@ -14,8 +14,8 @@ from rtlab.server.endpoints.connection_admission import BadOpening, ended_answer
 from rtlab.server.endpoints.request_body_limits import BadBody, read_body
 from rtlab.server.http_json_responses import NODE, json_error, json_response
 from rtlab.server.incoming_message import OnStream
+from rtlab.server.maybe_awaitable_values import settled
 from rtlab.server.node import Node
-from rtlab.server.now_or_later import settled
 from rtlab.server.sessions.post_deduplication import PostAnswer, PostDeduplication
 from rtlab.server.sessions.session_with_replay import Session
 

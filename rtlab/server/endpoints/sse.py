@@ -10,7 +10,7 @@ from rtlab.protocol.http_headers import PROTOCOL, PROTOCOL_FIELD
 from rtlab.protocol.json_and_messagepack_codecs import JSON
 from rtlab.server.endpoints.connection_admission import BadOpening, read_opening
 from rtlab.server.http_json_responses import NODE
-from rtlab.server.sinks.collect_batches import batched
+from rtlab.server.sinks.batching_sink import batched
 from rtlab.server.sinks.sink_interface import bound_send_buffer
 from rtlab.server.sinks.write_to_event_stream import EventStreamSink
 

@@ -16,11 +16,11 @@ from aiortc import RTCDataChannel, RTCSessionDescription
 from rtlab.errors import MessageError, TransportClosed
 from rtlab.protocol.json_and_messagepack_codecs import JSON, codec_for
 from rtlab.protocol.limits import BATCH_SLACK_BYTES
-from rtlab.server.connect_request import ConnectRequest
+from rtlab.server.connect_request_parser import ConnectRequest
 from rtlab.server.node import Node
-from rtlab.server.refusal import Refused
+from rtlab.server.refusal_and_end_reasons import Refused
 from rtlab.server.sessions.session_with_replay import Session
-from rtlab.server.sinks.collect_batches import batched
+from rtlab.server.sinks.batching_sink import batched
 from rtlab.server.sinks.sink_interface import Sink
 from rtlab.server.sinks.write_to_data_channel import DataChannelSink
 from rtlab.webrtc.data_channel import DataLink, check_opening

@@ -17,12 +17,12 @@ from rtlab.server.deflate_negotiation import Agreement, agree
 from rtlab.server.deliberate_security_holes import agrees_to_anything
 from rtlab.server.endpoints.aiohttp_frame_checks import StrictFrames
 from rtlab.server.endpoints.connection_admission import BadOpening, read_opening
-from rtlab.server.event_loop.turn_scheduler import Turns
+from rtlab.server.event_loop.work_slice_scheduler import Turns
 from rtlab.server.http_json_responses import NODE, json_error
+from rtlab.server.maybe_awaitable_values import settled
 from rtlab.server.node import Node
-from rtlab.server.now_or_later import settled
 from rtlab.server.sessions.session_with_replay import Session
-from rtlab.server.sinks.collect_batches import batched
+from rtlab.server.sinks.batching_sink import batched
 from rtlab.server.sinks.sink_interface import Sink, bound_send_buffer
 from rtlab.server.sinks.write_to_websocket import WebSocketSink
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from rtlab.server.duration_histogram import Histogram
+from rtlab.server.latency_histogram_buckets import Histogram
 
 __all__ = ["PERIOD", "TurnMeter"]
 

@@ -13,8 +13,8 @@ from rtlab.protocol.messages import CheckedItems, Message
 from rtlab.server.frames_encoded_once import RoomPosition
 from rtlab.server.handlers.handler_interface import Services
 from rtlab.server.incoming_message import Answer, Incoming
-from rtlab.server.now_or_later import InOrder, Later, then
-from rtlab.server.refusal import AnswerPayload, Refused
+from rtlab.server.maybe_awaitable_values import InOrder, Later, then
+from rtlab.server.refusal_and_end_reasons import AnswerPayload, Refused
 from rtlab.server.sessions.session_with_replay import Session
 
 __all__ = ["batch"]

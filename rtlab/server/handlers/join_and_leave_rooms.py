@@ -9,9 +9,9 @@ from typing import Any, NoReturn
 from rtlab.server.frames_encoded_once import RoomPosition
 from rtlab.server.handlers.handler_interface import Services, field, room_of
 from rtlab.server.incoming_message import Answer, Incoming
-from rtlab.server.now_or_later import Later, then
-from rtlab.server.refusal import Refused
-from rtlab.server.rooms.names_and_room_count import check_entry
+from rtlab.server.maybe_awaitable_values import Later, then
+from rtlab.server.refusal_and_end_reasons import Refused
+from rtlab.server.rooms.name_and_join_rules import check_entry
 
 __all__ = ["join_room", "leave_room"]
 

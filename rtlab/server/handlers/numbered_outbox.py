@@ -11,8 +11,8 @@ import msgspec
 from rtlab.protocol.messages import RESERVED_TYPES
 from rtlab.server.handlers.handler_interface import MessageHandler, Services
 from rtlab.server.incoming_message import Answer, Incoming
-from rtlab.server.now_or_later import Later, then
-from rtlab.server.refusal import Refused
+from rtlab.server.maybe_awaitable_values import Later, then
+from rtlab.server.refusal_and_end_reasons import Refused
 from rtlab.server.sessions.outbox_deduplication_and_fencing import Incarnation, Producer, ProducerOpening
 
 __all__ = ["in_sequence", "outbox"]

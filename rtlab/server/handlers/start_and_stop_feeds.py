@@ -8,7 +8,7 @@ from typing import Final
 
 from rtlab.server.handlers.handler_interface import Services, field
 from rtlab.server.incoming_message import Answer, Incoming
-from rtlab.server.refusal import Refused
+from rtlab.server.refusal_and_end_reasons import Refused
 from rtlab.server.sessions.fixed_schedule_feed import Feed, parse_plan
 from rtlab.server.sessions.session_with_replay import Session
 

@@ -18,12 +18,12 @@ from typing import Any, Final, Protocol
 from rtlab.errors import MessageError
 from rtlab.protocol.json_and_messagepack_codecs import Codec
 from rtlab.protocol.limits import NAME_CHARS
-from rtlab.server.duration_histogram import Histogram
 from rtlab.server.frames_encoded_once import error_message
 from rtlab.server.handlers import HANDLERS, MessageHandler, Services, in_sequence, publish
 from rtlab.server.incoming_message import ON_STREAM, UNREAD, Answer, Answers, Decoder, Incoming
-from rtlab.server.now_or_later import Later, then
-from rtlab.server.refusal import AnswerPayload, Ended, Refused
+from rtlab.server.latency_histogram_buckets import Histogram
+from rtlab.server.maybe_awaitable_values import Later, then
+from rtlab.server.refusal_and_end_reasons import AnswerPayload, Ended, Refused
 from rtlab.server.sessions.session_with_replay import Session
 
 __all__ = ["MAX_STRIKES", "MAX_UNREADABLE", "Ingress", "IngressStep"]

@@ -14,7 +14,7 @@ from rtlab.policies.token_bucket import Bucket, TokenBucket
 from rtlab.protocol.json_and_messagepack_codecs import utf8_bytes
 from rtlab.server.handlers.handler_interface import room_of
 from rtlab.server.incoming_message import Incoming
-from rtlab.server.refusal import Refused
+from rtlab.server.refusal_and_end_reasons import Refused
 
 __all__ = ["MAX_KEYS", "LimitRate"]
 

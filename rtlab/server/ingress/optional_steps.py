@@ -12,7 +12,7 @@ from rtlab.server.incoming_message import Incoming
 from rtlab.server.ingress.message_entry_point import IngressStep
 from rtlab.server.ingress.message_rate_limit import LimitRate
 from rtlab.server.reauthorization import Reauthorization
-from rtlab.server.refusal import Refused
+from rtlab.server.refusal_and_end_reasons import Refused
 from rtlab.server.server_options import Options
 
 __all__ = ["Validate", "make_steps", "refuse_duplicate_keys"]

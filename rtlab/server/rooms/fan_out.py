@@ -13,9 +13,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, TypeVar
 
-from rtlab.server.event_loop.turn_scheduler import Turns
+from rtlab.server.event_loop.work_slice_scheduler import Turns
 from rtlab.server.frames_encoded_once import Burst, EncodedFrame
-from rtlab.server.now_or_later import Later, forward
+from rtlab.server.maybe_awaitable_values import Later, forward
 from rtlab.server.rooms.room import Member, Room
 
 __all__ = ["BURST_BYTES", "BURST_FRAMES", "FanOut"]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 from rtlab.server.frames_encoded_once import Burst, EncodedFrame
-from rtlab.server.now_or_later import Later
+from rtlab.server.maybe_awaitable_values import Later
 from rtlab.server.rooms.history import History
 from rtlab.server.rooms.presence import Presence
 

@@ -13,8 +13,8 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from rtlab.server.now_or_later import InOrder
-from rtlab.server.refusal import Refused
+from rtlab.server.maybe_awaitable_values import InOrder
+from rtlab.server.refusal_and_end_reasons import Refused
 
 __all__ = ["Incarnation", "Producer", "ProducerLimits", "ProducerOpening", "Producers"]
 

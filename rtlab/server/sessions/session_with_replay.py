@@ -13,8 +13,8 @@ from rtlab.policies.drop_or_conflate_on_overflow import Overflow
 from rtlab.protocol.messages import Message
 from rtlab.server.auth.principal import Principal
 from rtlab.server.frames_encoded_once import Burst, EncodedFrame, RoomPosition, sendable
-from rtlab.server.now_or_later import InOrder, Later, forward
-from rtlab.server.refusal import Ended
+from rtlab.server.maybe_awaitable_values import InOrder, Later, forward
+from rtlab.server.refusal_and_end_reasons import Ended
 from rtlab.server.rooms.fan_out import FanOut
 from rtlab.server.sessions.fixed_schedule_feed import Feed
 from rtlab.server.sessions.outbox_deduplication_and_fencing import Incarnation

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final, Protocol
 
-from rtlab.server.event_loop.turn_scheduler import Turns
+from rtlab.server.event_loop.work_slice_scheduler import Turns
 from rtlab.server.frames_encoded_once import Burst, EncodedFrame
 
 __all__ = ["HIGH_WATER_BYTES", "MAX_HELD_BYTES", "Sink", "StreamSink", "bound_send_buffer", "write_each"]

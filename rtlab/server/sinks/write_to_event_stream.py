@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from rtlab.server.event_loop.turn_scheduler import Turns
+from rtlab.server.event_loop.work_slice_scheduler import Turns
 from rtlab.server.frames_encoded_once import Burst, EncodedFrame, RoomPosition
 from rtlab.server.last_event_id_cursor import CursorWriter
 from rtlab.server.sinks.sink_interface import StreamSink, write_each

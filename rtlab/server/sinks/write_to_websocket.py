@@ -7,7 +7,7 @@ import asyncio
 from rtlab.protocol.json_and_messagepack_codecs import Codec
 from rtlab.protocol.permessage_deflate import Deflate, Deflater
 from rtlab.protocol.websocket_framing import BINARY, PING, PONG, TEXT, close_frame, websocket_frame
-from rtlab.server.event_loop.turn_scheduler import Turns
+from rtlab.server.event_loop.work_slice_scheduler import Turns
 from rtlab.server.frames_encoded_once import Burst, EncodedFrame, shared_form
 from rtlab.server.sinks.sink_interface import HIGH_WATER_BYTES, StreamSink, write_each
 

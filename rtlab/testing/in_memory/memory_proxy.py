@@ -18,7 +18,14 @@ from rtlab.faults.script_player import Player
 from rtlab.faults.toxics import ToxicEntry
 from rtlab.protocol.http1_message_parser import NotHttp, parse_head
 from rtlab.testing.fake_clock import loop_time
-from rtlab.testing.mock.memory_frames import ConnectionEnd, Item, PingFrame, PongFrame, Request, Response
+from rtlab.testing.mock.mock_frames import (
+    ConnectionEnd,
+    Item,
+    PingFrame,
+    PongFrame,
+    Request,
+    Response,
+)
 
 __all__ = ["MemoryProxy"]
 
@@ -41,7 +48,7 @@ class MemoryProxy(Proxy):
     Examples
     --------
     >>> from rtlab.testing.fake_clock import FakeClock
-    >>> from rtlab.testing.mock.connection_script import PeerScript, echo
+    >>> from rtlab.testing.mock.mock_script_steps import PeerScript, echo
     >>> from rtlab.testing.mock.mock_websocket import MockWebSocket
     >>> from rtlab.testing.mock.scripted_peer import ScriptedPeer
     >>> proxy = MemoryProxy()

@@ -11,15 +11,15 @@ from multidict import MultiDict
 from websockets.frames import Close
 
 from rtlab.protocol.json_and_messagepack_codecs import CODECS, JSON, Codec, codec_for
-from rtlab.server.connect_request import BadConnectRequest, read_connect_request
+from rtlab.server.connect_request_parser import BadConnectRequest, read_connect_request
 from rtlab.server.frames_encoded_once import Burst, EncodedFrame
 from rtlab.server.node import Node
 from rtlab.server.server_options import Options
 from rtlab.server.sessions.session_with_replay import Session
 from rtlab.server.sinks.sink_interface import write_each
 from rtlab.testing.fake_clock import loop_time
-from rtlab.testing.mock.connection_script import PeerScript
-from rtlab.testing.mock.memory_frames import ConnectionEnd, Item, MakeLink, PingFrame, Request, Response
+from rtlab.testing.mock.mock_frames import ConnectionEnd, Item, MakeLink, PingFrame, Request, Response
+from rtlab.testing.mock.mock_script_steps import PeerScript
 from rtlab.testing.mock.scripted_peer import PeerEnd, ScriptedPeer
 
 __all__ = ["MemoryServer"]
@@ -154,7 +154,7 @@ class MemoryServer(ScriptedPeer):
     Examples
     --------
     >>> from rtlab.testing.fake_clock import FakeClock
-    >>> from rtlab.testing.mock.mock_transport import mock_connection
+    >>> from rtlab.testing.mock.transport_on_mock_websocket import mock_connection
     >>> async def talk():
     ...     async with mock_connection(MemoryServer()) as conn:
     ...         return (await conn.request("echo", {"n": 1})).payload

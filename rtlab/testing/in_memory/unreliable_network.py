@@ -8,8 +8,8 @@ import random
 from collections import Counter
 from collections.abc import Callable
 
-from rtlab.testing.mock.connection_script import ScriptError
-from rtlab.testing.mock.memory_frames import Item, Request, Response
+from rtlab.testing.mock.mock_frames import Item, Request, Response
+from rtlab.testing.mock.mock_script_steps import ScriptError
 
 __all__ = ["MessageFaults"]
 
@@ -51,7 +51,7 @@ class MessageFaults:
     >>> MessageFaults(lose=2)
     Traceback (most recent call last):
     ...
-    rtlab.testing.mock.connection_script.ScriptError: lose: expected a probability from 0 to 1, got 2
+    rtlab.testing.mock.mock_script_steps.ScriptError: lose: expected a probability from 0 to 1, got 2
     """
 
     def __init__(

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 from websockets.frames import Close
 
-from rtlab.client.call_user_functions import call
-from rtlab.testing.mock.dom_websocket_rules import (
+from rtlab.client.user_function_errors import call
+from rtlab.testing.mock.dom_url_and_close_code_checks import (
     EVENTS,
     DOMError,
     DomEvent,
@@ -17,7 +17,7 @@ from rtlab.testing.mock.dom_websocket_rules import (
     ReadyState,
     check_page_close,
 )
-from rtlab.testing.mock.memory_frames import Item
+from rtlab.testing.mock.mock_frames import Item
 
 __all__ = ["PageEvents"]
 

@@ -26,11 +26,11 @@ from websockets.protocol import State
 
 from rtlab.errors import RtlabError
 from rtlab.protocol.close_codes import MAX_REASON_BYTES
-from rtlab.testing.mock.connection_script import PeerScript
+from rtlab.testing.mock.dom_url_and_close_code_checks import as_message, check_protocols, checked_url
 from rtlab.testing.mock.dom_websocket_events import PageEvents
-from rtlab.testing.mock.dom_websocket_rules import as_message, check_protocols, checked_url
-from rtlab.testing.mock.imitated_refusals import refusal
-from rtlab.testing.mock.memory_frames import ConnectionEnd, Item, PingFrame, PongFrame, Request, Response
+from rtlab.testing.mock.imitated_handshake_refusals import refusal
+from rtlab.testing.mock.mock_frames import ConnectionEnd, Item, PingFrame, PongFrame, Request, Response
+from rtlab.testing.mock.mock_script_steps import PeerScript
 from rtlab.testing.mock.scripted_peer import PeerEnd, ScriptedPeer
 from rtlab.testing.recordings.journal import Journal
 
@@ -67,7 +67,7 @@ class MockWebSocket(PageEvents):
     Examples
     --------
     >>> from rtlab.testing.fake_clock import FakeClock
-    >>> from rtlab.testing.mock.connection_script import PeerScript, echo
+    >>> from rtlab.testing.mock.mock_script_steps import PeerScript, echo
     >>> async def talk():
     ...     async with MockWebSocket(PeerScript().slow_open(2).answer(echo)) as ws:
     ...         await ws.send("hello")

@@ -10,11 +10,10 @@ from typing import Any
 
 from websockets.frames import Close
 
-from rtlab.client.call_user_functions import call
+from rtlab.client.user_function_errors import call
 from rtlab.errors import RtlabError, describe
 from rtlab.testing.message_matching import as_frame, matches, words
-from rtlab.testing.mock.connection_script import OPENING, PeerScript, PeerStep
-from rtlab.testing.mock.memory_frames import (
+from rtlab.testing.mock.mock_frames import (
     ConnectionEnd,
     Item,
     MakeLink,
@@ -24,6 +23,7 @@ from rtlab.testing.mock.memory_frames import (
     Request,
     Response,
 )
+from rtlab.testing.mock.mock_script_steps import OPENING, PeerScript, PeerStep
 from rtlab.testing.recordings.journal import Journal
 
 __all__ = ["PeerEnd", "ScriptFailed", "ScriptedPeer"]

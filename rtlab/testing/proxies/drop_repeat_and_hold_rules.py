@@ -9,12 +9,12 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from rtlab.client.call_user_functions import call
+from rtlab.client.user_function_errors import call
 from rtlab.errors import describe
 from rtlab.testing.fake_clock import loop_time
 from rtlab.testing.message_matching import Pattern, as_frame, matches
-from rtlab.testing.mock.connection_script import ScriptError
-from rtlab.testing.mock.memory_frames import Item
+from rtlab.testing.mock.mock_frames import Item
+from rtlab.testing.mock.mock_script_steps import ScriptError
 from rtlab.testing.mock.scripted_peer import ScriptFailed
 from rtlab.testing.recordings.journal import Journal
 
@@ -118,7 +118,7 @@ class MessageRules:
     Examples
     --------
     >>> from rtlab.testing.fake_clock import FakeClock
-    >>> from rtlab.testing.mock.connection_script import PeerScript, echo
+    >>> from rtlab.testing.mock.mock_script_steps import PeerScript, echo
     >>> from rtlab.testing.mock.mock_websocket import MockWebSocket
     >>> from rtlab.testing.mock.scripted_peer import ScriptedPeer
     >>> rules = MessageRules()
@@ -294,7 +294,7 @@ class _Way:
 
 
 class RuledLink:
-    """One connection under rules: a `rtlab.testing.mock.memory_frames.MemoryLink`."""
+    """One connection under rules: a `rtlab.testing.mock.mock_frames.MemoryLink`."""
 
     def __init__(
         self, rules: MessageRules, number: int, up: Callable[[Item], None], down: Callable[[Item], None]

@@ -24,7 +24,14 @@ from websockets.typing import Subprotocol
 from rtlab.errors import RtlabError, describe
 from rtlab.protocol.http_status_and_retry_after import retry_after
 from rtlab.protocol.urls import parse_url
-from rtlab.testing.mock.memory_frames import ConnectionEnd, Item, MakeLink, MemoryLink, Request, Response
+from rtlab.testing.mock.mock_frames import (
+    ConnectionEnd,
+    Item,
+    MakeLink,
+    MemoryLink,
+    Request,
+    Response,
+)
 from rtlab.testing.proxies.drop_repeat_and_hold_rules import MessageRules
 
 __all__ = ["MessageProxy"]

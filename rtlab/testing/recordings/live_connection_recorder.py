@@ -11,9 +11,9 @@ from typing import Any, Final, Protocol, Self
 import msgspec
 from msgspec.structs import replace
 
-from rtlab.client.call_user_functions import call, check_callback
 from rtlab.client.connection_watchers import WireWatcher
 from rtlab.client.event_emitter import Disconnected, Handler, event_fields
+from rtlab.client.user_function_errors import call, check_callback
 from rtlab.errors import describe
 from rtlab.processes.boot_id import boot_id
 from rtlab.protocol.json_and_messagepack_codecs import JSON
@@ -72,7 +72,7 @@ class WireRecording:
     Attributes
     ----------
     journal : Journal
-        The recorded entries. `rtlab.testing.recordings.replay.Replay` plays them again, and
+        The recorded entries. `rtlab.testing.recordings.replayed_connection.Replay` plays them again, and
         ``PeerScript.replay`` makes a peer of them.
 
     Notes

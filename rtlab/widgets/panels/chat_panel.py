@@ -18,7 +18,7 @@ import traitlets
 
 from rtlab.errors import RtlabError, describe
 from rtlab.patterns.room_manager import RoomManager
-from rtlab.widgets.loop_callback import LoopCallback
+from rtlab.widgets.browser_message_on_lab_loop import LoopCallback
 from rtlab.widgets.page_files import page_files
 from rtlab.widgets.panels.chat_lines import MAX_TEXT, check_text, text_of
 from rtlab.widgets.panels.copy_as_code_button import CopyAsCode

@@ -12,8 +12,8 @@ import traitlets
 
 from rtlab.errors import RtlabError
 from rtlab.widgets.page_files import page_files
+from rtlab.widgets.panels.active_faults_description import NOTHING, cables, delays, describe_faults, state_of
 from rtlab.widgets.panels.copy_as_code_button import CopyAsCode
-from rtlab.widgets.panels.fault_panel_state import NOTHING, cables, delays, describe_faults, state_of
 from rtlab.widgets.panels.panel_code_cells import faults_code
 from rtlab.widgets.panels.polled_panel import PolledPanel
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable, Mapping
 
     from rtlab.measure.recorder import Recorder
-    from rtlab.widgets.panels.fault_panel_state import Profile
+    from rtlab.widgets.panels.active_faults_description import Profile
 
 __all__ = ["FaultPanel", "Faults", "Hand"]
 

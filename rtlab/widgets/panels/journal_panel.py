@@ -17,7 +17,7 @@ from rtlab.measure.recorder import Recorder
 from rtlab.testing.recordings.journal import Journal, JournalEntry
 from rtlab.testing.recordings.journal_loader import run_of
 from rtlab.testing.recordings.live_connection_recorder import WireRecording
-from rtlab.widgets.loop_callback import LoopCallback
+from rtlab.widgets.browser_message_on_lab_loop import LoopCallback
 from rtlab.widgets.panels.copy_as_code_button import CopyAsCode
 
 __all__ = ["JournalFeed", "JournalPanel", "feed_of"]

@@ -92,7 +92,7 @@ def faults_code(state: Mapping[str, Any]) -> str:
     Parameters
     ----------
     state : mapping
-        As `rtlab.widgets.panels.fault_panel_state.state_of` returns it.
+        As `rtlab.widgets.panels.active_faults_description.state_of` returns it.
     """
     faults: list[str] = []
     if state["profile"]:

@@ -15,7 +15,7 @@ import anywidget
 import traitlets
 
 from rtlab.errors import RtlabError, describe
-from rtlab.widgets.loop_callback import LoopCallback
+from rtlab.widgets.browser_message_on_lab_loop import LoopCallback
 
 __all__ = ["PolledPanel"]
 

@@ -4,7 +4,7 @@ import pytest
 
 from rtlab.bench.suites import mock as bench_mock
 from rtlab.lab.lab import Lab
-from rtlab.testing.mock.connection_script import PeerScript
+from rtlab.testing.mock.mock_script_steps import PeerScript
 
 
 async def test_hours_are_compared_and_trips_are_counted(monkeypatch: pytest.MonkeyPatch):

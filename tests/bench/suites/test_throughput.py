@@ -10,8 +10,8 @@ import pytest_asyncio
 
 from rtlab.bench.suites import throughput
 from rtlab.bench.throughput import batching_model_check, memory_per_idle_connection
-from rtlab.bench.throughput.attacks import ATTACKS, attacks
 from rtlab.bench.throughput.epoll_room_readers import RTLAB, counting_readers
+from rtlab.bench.throughput.honest_echoes_under_attack import ATTACKS, attacks
 from rtlab.errors import RtlabError
 from rtlab.experiments.throughput.batching_sweep import SweepPoint
 from rtlab.lab.lab import Lab

@@ -9,7 +9,7 @@ import pytest
 from rtlab.client.connection import State
 from rtlab.client.event_emitter import LOCAL_EVENTS
 from rtlab.client.reconnecting_clients.server_sent_events import ServerSentEvents
-from rtlab.client.transports import sse
+from rtlab.client.transports import sse_transport
 from rtlab.errors import ConnectFailed, MessageError
 from rtlab.patterns.message_batcher import MessageBatcher
 from rtlab.patterns.offline_message_queue import MessageQueue
@@ -87,7 +87,7 @@ class Stream:
 
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sse, "FOREIGN_AFTER", 0.05)
+    monkeypatch.setattr(sse_transport, "FOREIGN_AFTER", 0.05)
 
 
 @pytest.mark.usefixtures("soon")
@@ -217,15 +217,17 @@ class TestAStreamThatIsSilentAtFirst:
     async def test_leaves_nothing_however_it_ends(self, how: str) -> None:
         async with ScriptedServer(Stream()) as server, asyncio.timeout(20):
             before = asyncio.all_tasks()
-            transport = sse.SseTransport(server.url)
-            assert await transport.open(sse.Resume()) is None
+            transport = sse_transport.SseTransport(server.url)
+            assert await transport.open(sse_transport.Resume()) is None
             if how == "close":
                 await transport.close()
             else:
                 transport.abort()
-            with pytest.raises(sse.TransportClosed):
+            with pytest.raises(sse_transport.TransportClosed):
                 await transport.receive()
-            opening = asyncio.ensure_future(sse.SseTransport(server.url).open(sse.Resume()))
+            opening = asyncio.ensure_future(
+                sse_transport.SseTransport(server.url).open(sse_transport.Resume())
+            )
             await asyncio.sleep(0.02)
             opening.cancel()
             await asyncio.wait((opening,))

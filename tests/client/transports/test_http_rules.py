@@ -21,11 +21,11 @@ from rtlab.client.reconnecting_clients.server_sent_events import ServerSentEvent
 from rtlab.client.reconnecting_clients.webrtc_channel import WebRTCChannel
 from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.client.transports.affinity_cookies import CookieStore
-from rtlab.client.transports.longpoll import LongPollTransport
-from rtlab.client.transports.sse import SseTransport
+from rtlab.client.transports.longpoll_transport import LongPollTransport
+from rtlab.client.transports.sse_transport import SseTransport
 from rtlab.client.transports.transport_interface import Transport
-from rtlab.client.transports.webrtc import WebRTCTransport
-from rtlab.client.transports.websocket import WebSocketTransport
+from rtlab.client.transports.webrtc_transport import WebRTCTransport
+from rtlab.client.transports.websocket_transport import WebSocketTransport
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.patterns.realtime_client import RealtimeConnection
 from rtlab.protocol.messages import Message

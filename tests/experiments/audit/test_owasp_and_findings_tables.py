@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rtlab.experiments.audit.findings import Check
+from rtlab.experiments.audit.check_and_finding_types import Check
 from rtlab.experiments.audit.owasp_and_findings_tables import (
     Advice,
     cheat_sheet,

@@ -12,9 +12,9 @@ import websockets
 
 from rtlab.cli import main as cli
 from rtlab.errors import ConnectFailed
-from rtlab.experiments.audit import unauthenticated_checks
-from rtlab.experiments.audit.audited_server import Target
-from rtlab.experiments.audit.findings import Finding, holes
+from rtlab.experiments.audit import checks_before_authentication
+from rtlab.experiments.audit.check_and_finding_types import Finding, holes
+from rtlab.experiments.audit.requests_to_audited_server import Target
 from rtlab.experiments.audit.whole_audit import audit
 from rtlab.experiments.security.login_and_message_attacks import log_in
 from rtlab.lab.lab import Lab
@@ -93,7 +93,7 @@ async def test_an_origin_that_is_judged_by_its_end_or_a_part_of_it_is_a_hole() -
         async with let_in_if(test) as server:
             url = parse_url(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/").over("ws")
             target = Target(url, None, 20, 1, {})
-            finding = await unauthenticated_checks._origins(target, await target.handshake({}))
+            finding = await checks_before_authentication._origins(target, await target.handshake({}))
         assert finding.evidence == evidence
 
 

@@ -8,10 +8,10 @@ import resource
 import numpy as np
 import pytest
 
-from rtlab.client.transports.websocket import WebSocketTransport
+from rtlab.client.transports.websocket_transport import WebSocketTransport
 from rtlab.errors import ConnectFailed, LabError
 from rtlab.experiments.reconnect.herd_of_real_connections import real_herd
-from rtlab.experiments.reconnect.herd_run import HerdRun
+from rtlab.experiments.reconnect.herd_result import HerdRun
 from rtlab.experiments.reconnect.herd_simulation import Scenario, simulate
 from rtlab.lab.lab import Lab
 from rtlab.policies.backoff import Backoff, Constant, FullJitter, Table

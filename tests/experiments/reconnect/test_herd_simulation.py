@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rtlab.experiments.reconnect.herd_run import HerdRun
+from rtlab.experiments.reconnect.herd_result import HerdRun
 from rtlab.experiments.reconnect.herd_simulation import Scenario, simulate
 from rtlab.models import reconnect_load as reconnect
 from rtlab.policies.backoff import PRESETS, Backoff, Constant, FullJitter, Table

@@ -7,7 +7,7 @@ import pytest
 from rtlab.capture.tls_exchange import TlsExchange, tls_exchange
 from rtlab.capture.wire_byte_counts import measure_wire
 from rtlab.errors import LabError
-from rtlab.experiments.transports.network_path import path_to
+from rtlab.experiments.transports.direct_or_delayed_path import path_to
 from rtlab.experiments.transports.tls_cost import VERSIONS, tls_cost
 from rtlab.figures.chart_style.matplotlib_style import Chart
 from rtlab.lab.lab import Lab

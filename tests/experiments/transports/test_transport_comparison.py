@@ -7,7 +7,7 @@ import pytest
 
 from rtlab.errors import LabError, RtlabError
 from rtlab.experiments.transports.comparison_result import COLUMNS
-from rtlab.experiments.transports.network_path import path_to
+from rtlab.experiments.transports.direct_or_delayed_path import path_to
 from rtlab.experiments.transports.transport_comparison import compare
 from rtlab.figures.chart_style.matplotlib_style import Chart
 from rtlab.lab.lab import Lab

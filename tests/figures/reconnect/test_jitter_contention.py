@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from rtlab.experiments.reconnect.jitter_contention import CLIENTS, POLICIES, jitter_contention
+from rtlab.experiments.reconnect.optimistic_locking_contention import CLIENTS, POLICIES, jitter_contention
 from rtlab.figures.reconnect.jitter_contention import jitter_contention_figure
 
 

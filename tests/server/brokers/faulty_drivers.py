@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from rtlab.server.brokers.carrying.driver_interface import Outgoing, Stored, SubjectAttachment
-from rtlab.server.brokers.drivers.memory import MemoryDriver
+from rtlab.server.brokers.drivers.in_memory_reference import MemoryDriver
 
 PROBE = "._probe"
 

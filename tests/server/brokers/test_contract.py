@@ -16,7 +16,7 @@ from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConn
 from rtlab.errors import LabError
 from rtlab.lab.broker_servers import BrokerServer, find_broker
 from rtlab.lab.lab import Lab
-from rtlab.server.brokers.carrier_for import carrier_for, driver_for
+from rtlab.server.brokers.carrier_by_broker_url import carrier_for, driver_for
 from rtlab.server.brokers.carrying.subject_names import full_name
 from rtlab.server.brokers.room_publishing_interface import BrokerFailed
 from tests.server.brokers.bench import CALM, PATIENCE, Bench, Listener, numbered, until

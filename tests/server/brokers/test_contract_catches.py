@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rtlab.server.brokers.drivers.memory import MemoryDriver
+from rtlab.server.brokers.drivers.in_memory_reference import MemoryDriver
 from tests.server.brokers import bench as bench_module
 from tests.server.brokers.bench import Bench
 from tests.server.brokers.contract import CHECKS

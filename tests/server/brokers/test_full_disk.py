@@ -12,7 +12,7 @@ import pytest
 
 from rtlab.errors import LabError
 from rtlab.lab.broker_servers import BrokerServer, find_broker
-from rtlab.server.brokers.carrier_for import carrier_for
+from rtlab.server.brokers.carrier_by_broker_url import carrier_for
 from rtlab.server.brokers.room_publishing_interface import BrokerFailed
 from tests.server.brokers.bench import CALM, Listener, until
 

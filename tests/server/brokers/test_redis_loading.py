@@ -10,7 +10,7 @@ import pytest
 
 from rtlab.errors import LabError
 from rtlab.lab.broker_servers import BrokerServer, find_broker
-from rtlab.server.brokers.carrier_for import carrier_for
+from rtlab.server.brokers.carrier_by_broker_url import carrier_for
 from rtlab.server.brokers.carrying.carrier_interface import LinkLost
 from rtlab.server.brokers.drivers.redis_link import RedisLink
 from tests.server.brokers.bench import CALM

@@ -16,7 +16,7 @@ from aiortc.rtcsctptransport import WEBRTC_DCEP, WEBRTC_STRING
 
 from rtlab.client.reconnecting_clients.webrtc_channel import WebRTCChannel
 from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
-from rtlab.client.transports.webrtc import WebRTCTransport
+from rtlab.client.transports.webrtc_transport import WebRTCTransport
 from rtlab.errors import ConnectFailed, MessageTooLarge, TransportClosed
 from rtlab.protocol.http_headers import PROTOCOL, PROTOCOL_FIELD
 from rtlab.protocol.json_and_messagepack_codecs import JSON, MSGPACK

@@ -6,7 +6,7 @@ from typing import Any
 
 from rtlab.protocol.json_and_messagepack_codecs import JSON, Codec
 from rtlab.server.node import Node
-from rtlab.server.refusal import AnswerPayload
+from rtlab.server.refusal_and_end_reasons import AnswerPayload
 from rtlab.server.server_options import Options
 from rtlab.server.sessions.session_with_replay import Session
 

@@ -13,7 +13,7 @@ from rtlab.policies.rate_limit_notation import RateLimit, parse_rate_limit
 from rtlab.policies.token_bucket import TokenBucket
 from rtlab.server.ingress import message_rate_limit
 from rtlab.server.ingress.message_rate_limit import LimitRate
-from rtlab.server.refusal import Refused
+from rtlab.server.refusal_and_end_reasons import Refused
 from rtlab.server.sessions.session_with_replay import Session
 from tests.server.ingress.bench import Bench, results_of_batch
 

@@ -11,7 +11,7 @@ from rtlab.policies.drop_or_conflate_on_overflow import Overflow
 from rtlab.protocol.json_and_messagepack_codecs import JSON, MSGPACK, Codec
 from rtlab.protocol.messages import Message
 from rtlab.protocol.schemas import Schemas
-from rtlab.server.connect_request import ConnectRequest
+from rtlab.server.connect_request_parser import ConnectRequest
 from rtlab.server.sessions.slow_consumer_queue import OverflowOptions
 from tests.server.ingress.bench import Bench, results_of_batch
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from rtlab.protocol.messages import Message
 from rtlab.server.brokers.single_node_broker import SingleNodeBroker
-from rtlab.server.event_loop.turn_scheduler import Turns
+from rtlab.server.event_loop.work_slice_scheduler import Turns
 from rtlab.server.frames_encoded_once import Burst, EncodedFrame
 from rtlab.server.rooms.fan_out import BURST_FRAMES, FanOut
 from rtlab.server.rooms.hub import Hub

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rtlab.server.refusal import Refused
+from rtlab.server.refusal_and_end_reasons import Refused
 from rtlab.server.sessions.outbox_deduplication_and_fencing import ProducerLimits, ProducerOpening, Producers
 
 

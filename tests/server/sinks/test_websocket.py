@@ -5,7 +5,7 @@ import asyncio
 from rtlab.protocol.json_and_messagepack_codecs import JSON, MSGPACK
 from rtlab.protocol.messages import Message
 from rtlab.protocol.permessage_deflate import Deflate
-from rtlab.server.event_loop.turn_scheduler import Turns
+from rtlab.server.event_loop.work_slice_scheduler import Turns
 from rtlab.server.frames_encoded_once import Burst, EncodedFrame
 from rtlab.server.sinks.sink_interface import HIGH_WATER_BYTES, MAX_HELD_BYTES
 from rtlab.server.sinks.write_to_websocket import WebSocketSink

@@ -8,7 +8,7 @@ import websockets
 from rtlab.faults.fault_timeline_script import FaultScript
 from rtlab.testing.fake_clock import FakeClock
 from rtlab.testing.in_memory.memory_proxy import MemoryProxy
-from rtlab.testing.mock.connection_script import PeerScript, echo
+from rtlab.testing.mock.mock_script_steps import PeerScript, echo
 from rtlab.testing.mock.mock_websocket import MockWebSocket
 from rtlab.testing.mock.scripted_peer import ScriptedPeer
 

@@ -4,7 +4,7 @@ import pytest
 
 from rtlab.testing.fake_clock import FakeClock
 from rtlab.testing.in_memory.unreliable_network import MessageFaults
-from rtlab.testing.mock.connection_script import PeerScript, ScriptError
+from rtlab.testing.mock.mock_script_steps import PeerScript, ScriptError
 from rtlab.testing.mock.mock_websocket import MockWebSocket
 from rtlab.testing.mock.scripted_peer import ScriptedPeer
 

@@ -14,8 +14,8 @@ import gc
 import pytest
 
 from rtlab.testing.fake_clock import FakeClock
-from rtlab.testing.mock.connection_script import PeerScript, echo
-from rtlab.testing.mock.dom_websocket_rules import DOMError
+from rtlab.testing.mock.dom_url_and_close_code_checks import DOMError
+from rtlab.testing.mock.mock_script_steps import PeerScript, echo
 from rtlab.testing.mock.mock_websocket import MockWebSocket
 
 FINE = PeerScript()

@@ -7,7 +7,7 @@ import weakref
 import pytest
 
 from rtlab.testing.fake_clock import FakeClock
-from rtlab.testing.mock.connection_script import PeerScript, echo
+from rtlab.testing.mock.mock_script_steps import PeerScript, echo
 from rtlab.testing.mock.mock_websocket import MockWebSocket
 from rtlab.testing.mock.scripted_peer import ScriptedPeer
 

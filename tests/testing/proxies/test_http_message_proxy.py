@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from rtlab import Lab, LongPolling, ServerSentEvents
 from rtlab.errors import ConnectFailed, RtlabError
-from rtlab.testing.mock.connection_script import ScriptError
+from rtlab.testing.mock.mock_script_steps import ScriptError
 from rtlab.testing.proxies.drop_repeat_and_hold_rules import MessageRules
 from rtlab.testing.proxies.http_message_proxy import HttpMessageProxy
 from rtlab.testing.scripted_http import ReceivedRequest, ScriptedServer, response

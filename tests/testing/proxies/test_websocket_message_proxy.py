@@ -15,7 +15,7 @@ from rtlab.client.reconnecting_clients.server_sent_events import ServerSentEvent
 from rtlab.errors import ConnectFailed, RtlabError
 from rtlab.testing.fake_clock import FakeClock
 from rtlab.testing.in_memory.unreliable_network import MessageFaults
-from rtlab.testing.mock.connection_script import PeerScript, ScriptError, echo
+from rtlab.testing.mock.mock_script_steps import PeerScript, ScriptError, echo
 from rtlab.testing.mock.mock_websocket import MockWebSocket
 from rtlab.testing.mock.scripted_peer import ScriptedPeer, ScriptFailed
 from rtlab.testing.proxies.drop_repeat_and_hold_rules import MessageRules

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from rtlab.widgets.panels.batching_sliders import BatchingPanel
+from rtlab.widgets.panels.batching_panel import BatchingPanel
 from rtlab.widgets.panels.connection_inspector import ConnectionInspector
 from rtlab.widgets.panels.copy_as_code_button import CopyAsCode, call_as_code
 from rtlab.widgets.panels.wire_timeline import WireTimeline

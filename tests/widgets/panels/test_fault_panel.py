@@ -13,8 +13,8 @@ from rtlab import Lab, WebSocketConnection
 from rtlab.errors import RtlabError
 from rtlab.faults.network_profiles import NetworkProfile, load_profiles
 from rtlab.measure.recorder import Recorder
+from rtlab.widgets.panels.active_faults_description import NOTHING
 from rtlab.widgets.panels.fault_panel import FaultPanel
-from rtlab.widgets.panels.fault_panel_state import NOTHING
 
 
 class Spy:

@@ -11,7 +11,7 @@ import pytest
 
 import rtlab
 from rtlab.patterns.offline_message_queue import MessageQueue
-from rtlab.widgets.panels.fault_panel_state import NOTHING
+from rtlab.widgets.panels.active_faults_description import NOTHING
 from rtlab.widgets.panels.panel_code_cells import chat_code, faults_code, queue_code, rooms_code
 from tests.patterns.in_process import client, serving
 

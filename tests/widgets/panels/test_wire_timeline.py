@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rtlab.testing.recordings.journal import Journal, JournalEntry, JournalError
-from rtlab.testing.recordings.replay import Replay
+from rtlab.testing.recordings.replayed_connection import Replay
 from rtlab.widgets.panels.wire_timeline import WireTimeline
 
 

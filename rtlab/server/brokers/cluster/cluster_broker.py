@@ -21,8 +21,8 @@ from rtlab.protocol.messages import Message
 from rtlab.server.brokers.carrying.carrier_interface import Carried, Carrier
 from rtlab.server.brokers.cluster.cluster_membership import Membership, Timings
 from rtlab.server.brokers.cluster.dead_node_detection import LifeLines
-from rtlab.server.brokers.cluster.forwarded_publishes import ForwardedPublishes
-from rtlab.server.brokers.cluster.node_messages import (
+from rtlab.server.brokers.cluster.forward_publishes_to_owner import ForwardedPublishes
+from rtlab.server.brokers.cluster.node_message_encoding import (
     AskHistory,
     Forward,
     Handed,
@@ -34,13 +34,13 @@ from rtlab.server.brokers.cluster.node_messages import (
     Told,
     decode,
 )
-from rtlab.server.brokers.cluster.owned_rooms import OwnedRooms
+from rtlab.server.brokers.cluster.owned_rooms_and_handover import OwnedRooms
 from rtlab.server.brokers.cluster.room_sequencer import UNKNOWN_EPOCH, term_of
 from rtlab.server.brokers.cluster.rooms_owned_elsewhere import FollowedRooms
 from rtlab.server.brokers.cluster.send_to_nodes import ALL, NodeLink, address_of
 from rtlab.server.brokers.room_publishing_interface import BrokerFailed, Published
-from rtlab.server.duration_histogram import Histogram
-from rtlab.server.now_or_later import Later
+from rtlab.server.latency_histogram_buckets import Histogram
+from rtlab.server.maybe_awaitable_values import Later
 from rtlab.server.rooms.hub import Hub
 
 __all__ = ["ClusterBroker"]

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Final
 
 from rtlab.server.brokers.carrying.carrier_interface import Carrier
-from rtlab.server.brokers.cluster.node_messages import NodeMessage, encode
+from rtlab.server.brokers.cluster.node_message_encoding import NodeMessage, encode
 from rtlab.server.brokers.room_publishing_interface import BrokerFailed
 
 __all__ = ["ALL", "NodeLink", "address_of"]

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from rtlab.server.brokers.carrier_for import driver_for
+from rtlab.server.brokers.carrier_by_broker_url import driver_for
 from rtlab.server.brokers.carrying.carrier_interface import LinkLost
 from rtlab.server.brokers.carrying.driver_cancellation import driver_call
 from tests.server.brokers.bench import Bench, numbered

@@ -9,7 +9,7 @@ import pytest
 from rtlab.server.brokers.carrying.carrier_interface import LinkLost
 from rtlab.server.brokers.carrying.driver_interface import SubjectAttachment
 from rtlab.server.brokers.carrying.reconnecting_carrier import ReconnectingCarrier
-from rtlab.server.brokers.drivers.memory import MemoryDriver
+from rtlab.server.brokers.drivers.in_memory_reference import MemoryDriver
 from tests.server.brokers.bench import CALM
 
 

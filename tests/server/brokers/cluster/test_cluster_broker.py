@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from rtlab.protocol.messages import Message
-from rtlab.server.brokers.carrier_for import carrier_for
+from rtlab.server.brokers.carrier_by_broker_url import carrier_for
 from rtlab.server.brokers.cluster.cluster_broker import ClusterBroker
 from rtlab.server.brokers.cluster.cluster_membership import Timings
-from rtlab.server.brokers.cluster.node_messages import (
+from rtlab.server.brokers.cluster.node_message_encoding import (
     AskHistory,
     Handed,
     NodeBeat,
@@ -24,10 +24,10 @@ from rtlab.server.brokers.cluster.node_messages import (
     Told,
     decode,
 )
-from rtlab.server.brokers.cluster.rendezvous_room_owner import owner_of
+from rtlab.server.brokers.cluster.rendezvous_hashing import owner_of
 from rtlab.server.brokers.room_publishing_interface import BrokerFailed, Published
 from rtlab.server.frames_encoded_once import EncodedFrame
-from rtlab.server.now_or_later import settled
+from rtlab.server.maybe_awaitable_values import settled
 from rtlab.server.rooms.hub import Hub
 
 #: So long that no busy machine makes a node look dead: time passes when a test says so.

@@ -11,12 +11,12 @@ from collections.abc import Callable
 from rtlab.lab.broker_servers import BrokerServer
 from rtlab.protocol.messages import Message
 from rtlab.server.__main__ import _loop_factory
-from rtlab.server.brokers.carrier_for import carrier_for
+from rtlab.server.brokers.carrier_by_broker_url import carrier_for
 from rtlab.server.brokers.cluster.cluster_broker import ClusterBroker
 from rtlab.server.brokers.cluster.cluster_membership import Timings
 from rtlab.server.brokers.cluster.dead_node_detection import LifeLines
-from rtlab.server.brokers.cluster.rendezvous_room_owner import owner_of
-from rtlab.server.now_or_later import settled
+from rtlab.server.brokers.cluster.rendezvous_hashing import owner_of
+from rtlab.server.maybe_awaitable_values import settled
 from rtlab.server.rooms.hub import Hub
 from tests.server.brokers.cluster.test_cluster_broker import Member, until
 
@@ -25,7 +25,7 @@ TIMINGS = "Timings(beat=0.1, lease=3000.0, dead=3600.0)"
 
 CHILD = f"""
 import asyncio, sys, time
-from rtlab.server.brokers.carrier_for import carrier_for
+from rtlab.server.brokers.carrier_by_broker_url import carrier_for
 from rtlab.server.brokers.cluster.cluster_broker import ClusterBroker
 from rtlab.server.brokers.cluster.cluster_membership import Timings
 from rtlab.server.rooms.hub import Hub

@@ -1,0 +1,83 @@
+"""Runs a third-party program that must not outlive the kernel.
+
+``python -m rtlab.processes.run_third_party_program --watch-fd N -- command…`` starts the command in the
+guard's own process group and kills the whole group when the parent is gone: the pipe
+``N`` has reached its end, or the parent process id has changed. Otherwise it ends with the
+command's exit code. SIGTERM is passed on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from types import FrameType
+
+from rtlab.processes.descriptor_limit import raise_nofile
+from rtlab.processes.orphan_reaper import PARENT_CHECK
+from rtlab.processes.parent_watch import wait_for_parent
+
+__all__ = ["main"]
+
+
+def _ignore(_number: int, _frame: FrameType | None) -> None:
+    """Handle a signal by doing nothing; its number is read from the wake-up pipe instead.
+
+    ``SIG_IGN`` would not do: the interpreter writes only the numbers of signals that have a handler.
+    """
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command until it ends, or the parent is gone.
+
+    Parameters
+    ----------
+    argv : list of str, optional
+        The arguments, instead of the process's own.
+
+    Returns
+    -------
+    int
+        The command's exit code; 127 when it could not be started.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m rtlab.processes.run_third_party_program", description=__doc__
+    )
+    parser.add_argument("--watch-fd", type=int, required=True)
+    parser.add_argument("command", nargs="+")
+    options = parser.parse_args(argv)
+
+    # The interpreter writes the number of each signal into this pipe.
+    parent = os.getppid()
+    signalled, wake = os.pipe()
+    os.set_blocking(signalled, False)
+    os.set_blocking(wake, False)
+    signal.set_wakeup_fd(wake)
+    for number in (signal.SIGCHLD, signal.SIGTERM):
+        signal.signal(number, _ignore)
+    raise_nofile()
+    try:
+        # The program's output goes to the guard's standard error, whose end `Child` quotes.
+        program = subprocess.Popen(options.command, stdin=subprocess.DEVNULL, stdout=sys.stderr)
+    except OSError as error:
+        print(f"cannot start {options.command[0]}: {error}", file=sys.stderr)
+        return 127
+
+    while program.poll() is None:
+        if wait_for_parent(options.watch_fd, parent, PARENT_CHECK, also=signalled):
+            os.killpg(0, signal.SIGKILL)  # this process too
+        with contextlib.suppress(BlockingIOError):
+            if signal.SIGTERM in os.read(signalled, 4096):
+                program.terminate()
+
+    # Terminate processes that the program started and left running in the group.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    os.killpg(0, signal.SIGTERM)
+    return program.returncode if program.returncode >= 0 else 128 - program.returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
