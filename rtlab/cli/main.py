@@ -66,7 +66,7 @@ def serve(*, port: Port = 8765) -> None:
 @app.command()
 def doctor() -> None:
     """Check this machine, and say what to do about each fault."""
-    from rtlab.cli.doctor_checks import broken, examine, table
+    from rtlab.cli.doctor_command import broken, examine, table
 
     checks = asyncio.run(examine())
     print_table(table(checks))

@@ -17,8 +17,8 @@ import reacton.ipywidgets
 from rtlab.errors import InvalidState
 from rtlab.hooks.one_render_per_frame import frame_clock, home_loop
 from rtlab.hooks.reducer import Action, Reducer, WebSocketState, action_of, websocket_reducer
+from rtlab.hooks.reducer_store import Store, Watcher
 from rtlab.hooks.shared_connections import ConnectionFactory
-from rtlab.hooks.store import Store, Watcher
 from rtlab.hooks.subscription import Callbacks
 from rtlab.hooks.unrendered_messages import Look
 from rtlab.hooks.use_websocket import use_subscription

@@ -19,7 +19,7 @@ from rtlab.client.event_emitter import Handler
 from rtlab.client.locks_per_event_loop import PerLoop
 from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.errors import ConnectFailed, NotConnected, RtlabError
-from rtlab.policies.pool_round_robin_or_least_busy import PoolChoice, PoolMember, RoundRobin
+from rtlab.policies.round_robin_or_least_busy_choice import PoolChoice, PoolMember, RoundRobin
 from rtlab.processes.owned_tasks import OwnedTasks
 from rtlab.protocol.messages import Message
 from rtlab.protocol.urls import shown

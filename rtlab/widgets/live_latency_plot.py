@@ -104,7 +104,7 @@ class LatencyPlot(Stoppable, anywidget.AnyWidget):
 
     _esm = page_files(
         *(
-            "sample_store.js",
+            "sample_ring_buffers.js",
             "plot_scale.js",
             "event_marks.js",
             "point_layer.js",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["POINT", "Packer", "fell_silent", "running_percentiles"]
 
-#: One drawn point: 16 bytes, read by js/sample_store.js.
+#: One drawn point: 16 bytes, read by js/sample_ring_buffers.js.
 POINT: Final = np.dtype(
     [("t", "<f4"), ("latency", "<f4"), ("lateness", "<f4"), ("series", "u1"), ("late", "u1"), ("pad", "u2")]
 )

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import websockets
 
-from rtlab.experiments.throughput.batching_window_simulation import play_window
+from rtlab.experiments.throughput.batched_server_simulation import play_window
 from rtlab.measure.load_generator import poisson_times
 from rtlab.models import batching as model
 from rtlab.policies.batching_windows import FixedTick

@@ -12,7 +12,7 @@ from rtlab.errors import ConnectFailed, InvalidState
 from rtlab.hooks.one_render_per_frame import FrameClock
 from rtlab.hooks.provider import WebSocketProvider, use_websocket_context
 from rtlab.hooks.reducer import Action, WebSocketState, replay, websocket_reducer
-from rtlab.hooks.store import Store
+from rtlab.hooks.reducer_store import Store
 from rtlab.protocol.messages import Message
 from rtlab.testing.in_memory.memory_transport import MemoryTransport
 from tests.hooks.memory_links import Server, rendered

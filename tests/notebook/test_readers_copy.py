@@ -80,7 +80,7 @@ def test_a_changed_notebook_is_kept_and_an_older_version_is_announced(published:
     (published / ONE).write_text(notebook("one"))
     names = {
         "rtlab.measure.tap": "rtlab.capture.tcp_tap",
-        "rtlab.doctor": "rtlab.notebook.packages_and_widgets_check",
+        "rtlab.doctor": "rtlab.notebook.environment_check",
         "rtlab.models.detection": "rtlab.models.detection_time_distribution",
     }
     for _ in range(2):

@@ -15,8 +15,8 @@ from rtlab.errors import ConnectFailed, NotConnected
 from rtlab.lab.lab import Lab
 from rtlab.patterns.websocket_pool import WebSocketPool
 from rtlab.policies.backoff import Constant
-from rtlab.policies.pool_round_robin_or_least_busy import HashByKey, LeastBusy
 from rtlab.policies.reorder_buffer import ReorderBuffer
+from rtlab.policies.round_robin_or_least_busy_choice import HashByKey, LeastBusy
 from rtlab.testing.in_memory.memory_transport import MemoryTransport
 from tests.memory import turns, welcome
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from rtlab.experiments.throughput.batching_window_simulation import play_window
+from rtlab.experiments.throughput.batched_server_simulation import play_window
 from rtlab.figures.throughput.batching import adaptive_figure, loaded_figure, sweep_figure
 from rtlab.policies.batching_windows import Adaptive
 

@@ -10,10 +10,10 @@ from jupyter_client.kernelspec import KernelSpecManager
 from websockets.asyncio.server import ServerConnection, serve
 
 import rtlab
-from rtlab.cli import doctor_checks
+from rtlab.cli import doctor_command
 from rtlab.cli import main as cli
 from rtlab.errors import LabError
-from rtlab.notebook.packages_and_widgets_check import EnvironmentCheck
+from rtlab.notebook.environment_check import EnvironmentCheck
 
 
 def status(checks: list[EnvironmentCheck]) -> dict[str, str]:
@@ -21,7 +21,7 @@ def status(checks: list[EnvironmentCheck]) -> dict[str, str]:
 
 
 async def test_this_machine_is_well():
-    checks = await doctor_checks.examine()
+    checks = await doctor_command.examine()
     assert [check for check in checks if check.status == "broken"] == []
     found = {check.name: check.found for check in checks}
     assert found["lab"].startswith("started in ")
@@ -38,20 +38,20 @@ def test_the_command_prints_a_table_that_80_columns_hold(capfd: pytest.CaptureFi
 
 
 def test_nothing_is_offered_that_does_not_exist(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(doctor_checks, "find_program", lambda _: None)
+    monkeypatch.setattr(doctor_command, "find_program", lambda _: None)
     source = Path(rtlab.__file__).parent
     code = "\n".join(
-        path.read_text("utf-8") for path in source.rglob("*.py") if path.name != "doctor_checks.py"
+        path.read_text("utf-8") for path in source.rglob("*.py") if path.name != "doctor_command.py"
     )
-    assert all(f'"{check.name}"' in code for check in doctor_checks._optional())
+    assert all(f'"{check.name}"' in code for check in doctor_command._optional())
 
 
 def test_what_is_optional_is_not_broken(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(doctor_checks, "find_program", lambda _: None)
-    checks = doctor_checks._optional()
+    monkeypatch.setattr(doctor_command, "find_program", lambda _: None)
+    checks = doctor_command._optional()
     assert set(status(checks).values()) == {"note"}
     assert all("apt install" in check.advice for check in checks)
-    assert not doctor_checks.broken(checks)
+    assert not doctor_command.broken(checks)
 
 
 async def test_a_lab_that_cannot_start_is_broken_and_exits_1(
@@ -61,7 +61,7 @@ async def test_a_lab_that_cannot_start_is_broken_and_exits_1(
         raise LabError("the server ended with exit code 1")
 
     monkeypatch.setattr("rtlab.lab.lab.Lab.__aenter__", fails)
-    checks = await doctor_checks.examine()
+    checks = await doctor_command.examine()
     (lab,) = (check for check in checks if check.name == "lab")
     assert lab.status == "broken"
     assert "exit code 1" in lab.found
@@ -77,8 +77,8 @@ async def test_a_server_that_says_nothing_does_not_hang_it(monkeypatch: pytest.M
     async with serve(silent, "127.0.0.1", 0) as server:
         port = next(iter(server.sockets)).getsockname()[1]
         monkeypatch.setattr("rtlab.lab.lab.Lab.ws_url", f"ws://127.0.0.1:{port}/ws")
-        monkeypatch.setattr(doctor_checks, "_PATIENCE", 0.05)
-        checks = await doctor_checks.examine()
+        monkeypatch.setattr(doctor_command, "_PATIENCE", 0.05)
+        checks = await doctor_command.examine()
     (lab,) = (check for check in checks if check.name == "lab")
     assert (lab.status, lab.found) == ("broken", "TimeoutError")
 
@@ -88,16 +88,16 @@ def test_a_kernel_of_another_environment_is_broken(monkeypatch: pytest.MonkeyPat
         argv = ("/other/env/bin/python", "-m", "ipykernel_launcher")
 
     monkeypatch.setattr(KernelSpecManager, "get_kernel_spec", lambda *_: Spec)
-    check = doctor_checks._kernelspec()
+    check = doctor_command._kernelspec()
     assert check.status == "broken"
     assert "/other/env/bin/python" in check.found
     Spec.argv = ("python", "-m", "ipykernel_launcher")
-    assert doctor_checks._kernelspec().status == "ok"
+    assert doctor_command._kernelspec().status == "ok"
 
 
 def test_a_jupyter_of_another_environment_is_noted(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(shutil, "which", lambda *_, **__: "/usr/bin/jupyter")
-    check = doctor_checks._jupyter_command()
+    check = doctor_command._jupyter_command()
     assert check.status == "note"
     assert "rtlab lab" in check.advice
 
@@ -113,4 +113,4 @@ def test_the_subshell_setting_is_read(
         file = tmp_path / "@jupyterlab" / "apputils-extension" / "kernels-settings.jupyterlab-settings"
         file.parent.mkdir(parents=True)
         file.write_text(f'// mine\n{{"commsOverSubshells": "{value}"}}')
-    assert doctor_checks._subshells().found.startswith(said)
+    assert doctor_command._subshells().found.startswith(said)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rtlab.experiments.throughput.batching_window_simulation import play_window
+from rtlab.experiments.throughput.batched_server_simulation import play_window
 from rtlab.measure.load_generator import poisson_times
 from rtlab.models.batching import batch_delay, batch_size, loaded_delay
 from rtlab.policies.batching_windows import Adaptive, FixedTick, SizeOrTimeout

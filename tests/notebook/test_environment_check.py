@@ -10,7 +10,7 @@ import jupyter_core.paths
 import psutil
 import pytest
 
-from rtlab.notebook import packages_and_widgets_check
+from rtlab.notebook import environment_check
 
 
 def test_an_old_or_missing_package_is_broken(monkeypatch: pytest.MonkeyPatch):
@@ -24,7 +24,7 @@ def test_an_old_or_missing_package_is_broken(monkeypatch: pytest.MonkeyPatch):
         return real(name)
 
     monkeypatch.setattr(importlib.metadata, "version", version)
-    (check,) = packages_and_widgets_check.check_packages()
+    (check,) = environment_check.check_packages()
     assert check.status == "broken"
     assert "anywidget 0.9.0, expected >=0.9.20" in check.found
     assert "msgspec is missing" in check.found
@@ -33,13 +33,13 @@ def test_an_old_or_missing_package_is_broken(monkeypatch: pytest.MonkeyPatch):
 
 def test_a_missing_front_end_is_broken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setattr(jupyter_core.paths, "jupyter_path", lambda *_: [str(tmp_path)])
-    checks = packages_and_widgets_check.check_front_end()
+    checks = environment_check.check_front_end()
     assert [check.status for check in checks] == ["broken", "broken"]
     assert "jupyterlab_widgets" in checks[0].advice
     manager = tmp_path / "@jupyter-widgets" / "jupyterlab-manager"
     manager.mkdir(parents=True)
     (manager / "package.json").write_text(json.dumps({"version": "5.0.0"}))
-    assert packages_and_widgets_check.check_front_end()[0] == (
+    assert environment_check.check_front_end()[0] == (
         "front end",
         "ok",
         "@jupyter-widgets/jupyterlab-manager 5.0.0",
@@ -48,11 +48,11 @@ def test_a_missing_front_end_is_broken(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 
 def test_a_check_that_cannot_run_is_a_fault_and_no_traceback():
-    def fails() -> packages_and_widgets_check.EnvironmentCheck:
+    def fails() -> environment_check.EnvironmentCheck:
         raise OSError("no such file")
 
-    (check,) = packages_and_widgets_check.attempt("kernel", fails)
-    assert check == ("kernel", "broken", "OSError: no such file", packages_and_widgets_check._REINSTALL)
+    (check,) = environment_check.attempt("kernel", fails)
+    assert check == ("kernel", "broken", "OSError: no such file", environment_check._REINSTALL)
 
 
 class Parent:
@@ -78,7 +78,7 @@ def test_a_notebook_learns_whether_its_jupyterlab_is_the_right_one(
     monkeypatch: pytest.MonkeyPatch, words: list[str], well: bool
 ):
     monkeypatch.setattr(psutil.Process, "parent", lambda _: Parent(*words))
-    report = packages_and_widgets_check.notebook_report()
+    report = environment_check.notebook_report()
     if well:
         assert report == "Packages, widgets, and the JupyterLab beside this kernel: all well."
     else:
@@ -87,7 +87,7 @@ def test_a_notebook_learns_whether_its_jupyterlab_is_the_right_one(
 
 
 def test_the_report_of_a_kernel_is_the_same_sentence():
-    code = "from rtlab.notebook.packages_and_widgets_check import notebook_report; print(notebook_report())"
+    code = "from rtlab.notebook.environment_check import notebook_report; print(notebook_report())"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )

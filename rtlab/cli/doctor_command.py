@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from rtlab.notebook.packages_and_widgets_check import (
+from rtlab.notebook.environment_check import (
     EnvironmentCheck,
     attempt,
     check_front_end,

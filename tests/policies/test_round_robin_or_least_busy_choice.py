@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from rtlab.policies.pool_round_robin_or_least_busy import HashByKey, LeastBusy, PoolMember, RoundRobin
+from rtlab.policies.round_robin_or_least_busy_choice import HashByKey, LeastBusy, PoolMember, RoundRobin
 
 MEMBERS = [PoolMember(name) for name in "abcd"]
 

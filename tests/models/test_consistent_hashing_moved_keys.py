@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rtlab.models.moved_key_share import modulo_moved_share, moved_share, moved_share_deviation
+from rtlab.models.consistent_hashing_moved_keys import modulo_moved_share, moved_share, moved_share_deviation
 
 
 @pytest.mark.parametrize(("points", "keys"), [(2, 4_000), (20, 40)])
