@@ -16,12 +16,12 @@ from functools import partial
 from typing import Any, Final
 
 from rtlab.server.__main__ import main
+from rtlab.server.authorization_while_connected import Reauthorization
 from rtlab.server.handlers import HANDLERS, Services
 from rtlab.server.incoming_message import Incoming
 from rtlab.server.ingress.message_rate_limit import LimitRate
 from rtlab.server.ingress.optional_steps import Validate, refuse_duplicate_keys
 from rtlab.server.node import Node
-from rtlab.server.reauthorization import Reauthorization
 
 __all__ = ["CHECKS", "main"]
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from rtlab.client.event_emitter import Listenable
 from rtlab.client.transports.transport_interface import Transport
-from rtlab.client.user_function_errors import call, check_callback
+from rtlab.client.user_callback_errors import call, check_callback
 from rtlab.errors import describe
 
 __all__ = ["Watchable", "WireWatch", "WireWatcher"]

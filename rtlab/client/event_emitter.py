@@ -7,7 +7,7 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from rtlab.client.user_function_errors import check_callback, refuse_coroutine
+from rtlab.client.user_callback_errors import check_callback, refuse_coroutine
 
 __all__ = [
     "LOCAL_EVENTS",

@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from typing import Final, Protocol
 
-from rtlab.client.user_function_errors import call
+from rtlab.client.user_callback_errors import call
 from rtlab.errors import InvalidState, describe
 
 __all__ = ["FRAME", "FrameClock", "Rendered", "frame_clock", "home_loop"]

@@ -7,7 +7,7 @@ from typing import Any, Final, Literal, cast, get_args
 
 import msgspec
 
-from rtlab.client.user_function_errors import call
+from rtlab.client.user_callback_errors import call
 from rtlab.protocol.messages import Message
 
 __all__ = [

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from rtlab.client.user_function_errors import call
+from rtlab.client.user_callback_errors import call
 from rtlab.errors import NotConnected, describe
 from rtlab.hooks.one_render_per_frame import FrameClock, Rendered
 from rtlab.hooks.reducer import Action, Reducer, WebSocketState, reduced, websocket_reducer

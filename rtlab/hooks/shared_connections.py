@@ -9,12 +9,12 @@ import weakref
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Final, Protocol
 
-from rtlab.client.client_by_transport_name import check_transports, make_client
+from rtlab.client.client_factory_by_transport import check_transports, make_client
 from rtlab.client.connection import Connection
 from rtlab.client.delivery.receipt import Receipt
 from rtlab.client.event_emitter import Connected, Disconnected, ErrorEvent, Reconnecting
 from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
-from rtlab.client.user_function_errors import refuse_coroutine
+from rtlab.client.user_callback_errors import refuse_coroutine
 from rtlab.errors import NotConnected, RtlabError, describe
 from rtlab.policies.state_machine_types import State
 from rtlab.protocol.messages import Message

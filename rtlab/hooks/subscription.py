@@ -13,7 +13,7 @@ import msgspec
 
 from rtlab.client.connection import Connection
 from rtlab.client.event_emitter import Connected, Disconnected, ErrorEvent
-from rtlab.client.user_function_errors import call, check_callback
+from rtlab.client.user_callback_errors import call, check_callback
 from rtlab.errors import NotConnected, RtlabError, describe
 from rtlab.hooks.one_render_per_frame import FrameClock, frame_clock
 from rtlab.hooks.shared_connections import ConnectionFactory, SharedConnection, join

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from rtlab.client.user_function_errors import check_callback, refuse_coroutine
+from rtlab.client.user_callback_errors import check_callback, refuse_coroutine
 from rtlab.errors import describe
 from rtlab.protocol.messages import Message
 

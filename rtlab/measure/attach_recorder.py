@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 import msgspec
 
 from rtlab.client.event_emitter import event_fields
-from rtlab.processes.boot_id import boot_id
+from rtlab.processes.monotonic_clock_boot_id import boot_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,7 +15,7 @@ import numpy as np
 
 from rtlab.client.connection import Connection
 from rtlab.client.event_emitter import Resync
-from rtlab.client.user_function_errors import check_callback, refuse_coroutine
+from rtlab.client.user_callback_errors import check_callback, refuse_coroutine
 from rtlab.errors import ConnectionLost, StateBehind, describe
 from rtlab.policies.backoff import DEFAULT, Backoff
 from rtlab.policies.snapshot_then_delta import SnapshotThenDelta

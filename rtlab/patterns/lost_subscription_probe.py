@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from rtlab.client.connection import Connection
-from rtlab.client.user_function_errors import call, check_callback
+from rtlab.client.user_callback_errors import call, check_callback
 from rtlab.errors import MessageError, NotConnected, RequestRefused, describe
 from rtlab.protocol.messages import Message
 

@@ -15,7 +15,7 @@ from rtlab.client.connection import Connection
 from rtlab.client.delivery.receipt import Receipt
 from rtlab.client.delivery.retransmission import DeliveryMode
 from rtlab.client.event_emitter import Connected, Resync
-from rtlab.client.user_function_errors import call, check_callback
+from rtlab.client.user_callback_errors import call, check_callback
 from rtlab.errors import InvalidState
 from rtlab.patterns.lost_subscription_probe import LostSubscriptionProbe
 from rtlab.protocol.messages import RESERVED_TYPES, Message

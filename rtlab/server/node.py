@@ -8,8 +8,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from rtlab.processes.boot_id import boot_id
+from rtlab.processes.monotonic_clock_boot_id import boot_id
 from rtlab.server.auth.rights import may
+from rtlab.server.authorization_while_connected import Reauthorization
 from rtlab.server.brokers.room_publishing_interface import Broker
 from rtlab.server.brokers.single_node_broker import SingleNodeBroker
 from rtlab.server.connect_request_parser import ConnectRequest
@@ -23,7 +24,6 @@ from rtlab.server.ingress.message_entry_point import Ingress
 from rtlab.server.ingress.message_rate_limit import LimitRate
 from rtlab.server.ingress.optional_steps import make_steps
 from rtlab.server.periodic_upkeep import Upkeep
-from rtlab.server.reauthorization import Reauthorization
 from rtlab.server.rooms.fan_out import FanOut
 from rtlab.server.rooms.hub import Hub
 from rtlab.server.rooms.name_and_join_rules import MAX_ROOMS, is_name

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from rtlab.webrtc.data_channel import DataLink
+from rtlab.webrtc.data_channel_framing_and_pings import DataLink
 
 if TYPE_CHECKING:
     from aiortc import RTCDataChannel

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import anywidget
 import traitlets
 
-from rtlab.client.user_function_errors import call, check_callback
+from rtlab.client.user_callback_errors import call, check_callback
 from rtlab.errors import InvalidState, RtlabError
 from rtlab.figures.chart_style.palette import transport_of
 from rtlab.measure.fault_marks import FaultMarks

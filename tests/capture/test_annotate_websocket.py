@@ -7,7 +7,7 @@ import pytest
 from rtlab.capture.annotate_handshake import annotate_handshake
 from rtlab.capture.annotate_websocket import annotate_frame
 from rtlab.capture.tcp_tap import Tap
-from rtlab.client.client_by_transport_name import make_client
+from rtlab.client.client_factory_by_transport import make_client
 from rtlab.errors import MessageError
 from rtlab.lab.lab import Lab
 from rtlab.protocol.websocket_framing import TEXT, websocket_frame

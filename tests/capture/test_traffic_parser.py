@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from rtlab.capture.tcp_tap import Tap
 from rtlab.capture.traffic_parser import frames, split_traffic
-from rtlab.client.client_by_transport_name import make_client
+from rtlab.client.client_factory_by_transport import make_client
 from rtlab.lab.lab import Lab
 from rtlab.protocol.websocket_framing import TEXT, websocket_frame
 

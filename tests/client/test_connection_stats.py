@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from rtlab.client.client_by_transport_name import make_client
+from rtlab.client.client_factory_by_transport import make_client
 from rtlab.lab.lab import Lab
 from rtlab.protocol.transport_names import TRANSPORTS
 

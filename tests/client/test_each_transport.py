@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 from aiortc import RTCSessionDescription
 
-from rtlab.client.client_by_transport_name import make_client
+from rtlab.client.client_factory_by_transport import make_client
 from rtlab.client.connection import Connection, State
 from rtlab.client.reconnecting_clients.long_polling import LongPolling
 from rtlab.client.reconnecting_clients.server_sent_events import ServerSentEvents
@@ -24,7 +24,7 @@ from rtlab.server.aiohttp_app_and_routes import Server
 from rtlab.server.node import Node
 from rtlab.server.server_options import Options
 from rtlab.testing.scripted_http import ScriptedServer, response
-from rtlab.webrtc.data_channel import HIGH_WATER_BYTES, DataLink
+from rtlab.webrtc.data_channel_framing_and_pings import HIGH_WATER_BYTES, DataLink
 from rtlab.webrtc.loopback_ice import LoopbackPeerConnection
 from tests.memory import leftovers
 

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from rtlab.client.client_by_transport_name import TRANSPORTS, make_client
+from rtlab.client.client_factory_by_transport import TRANSPORTS, make_client
 from rtlab.client.connection import Connection, State
 from rtlab.lab.lab import Lab
 from rtlab.policies.dead_peer_detectors import Ping, Pong, Tick, Watchdog

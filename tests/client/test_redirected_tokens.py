@@ -19,7 +19,7 @@ from rtlab.client.reconnecting_clients.webrtc_channel import WebRTCChannel
 from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.patterns.realtime_client import RealtimeConnection
 from rtlab.testing.scripted_http import ScriptedServer, response
-from rtlab.webrtc.data_channel import DataLink
+from rtlab.webrtc.data_channel_framing_and_pings import DataLink
 from rtlab.webrtc.loopback_ice import LoopbackPeerConnection
 from tests.memory import FAST, until
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from rtlab import Lab
-from rtlab.experiments.dead_peer_detection_times import detection_times
+from rtlab.experiments.time_until_dead_peer_noticed import detection_times
 from rtlab.measure.event_loop_lag import LoopLag
 from rtlab.measure.statistics.ks_distance import ks_bound, ks_distance
 from rtlab.models import detection_time_distribution as laws

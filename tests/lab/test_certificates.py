@@ -7,7 +7,7 @@ import stat
 import httpx
 import pytest
 
-from rtlab.client.client_by_transport_name import make_client
+from rtlab.client.client_factory_by_transport import make_client
 from rtlab.errors import ConnectFailed
 from rtlab.lab.certificates import Certificates
 from rtlab.lab.lab import Lab

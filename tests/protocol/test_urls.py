@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from rtlab.client.client_by_transport_name import make_client
+from rtlab.client.client_factory_by_transport import make_client
 from rtlab.client.connection_options import checked_option
 from rtlab.errors import ConnectFailed, RtlabError
 from rtlab.hooks.shared_connections import plain_connect

@@ -11,7 +11,7 @@ import httpx
 import pytest
 import websockets
 
-from rtlab.client.client_by_transport_name import make_client
+from rtlab.client.client_factory_by_transport import make_client
 from rtlab.client.reconnecting_clients.webrtc_channel import WebRTCChannel
 from rtlab.errors import RequestRefused
 from rtlab.protocol.messages import Message

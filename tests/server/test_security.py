@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from rtlab.client.auth.login_and_token_refresh import Tokens
-from rtlab.client.client_by_transport_name import make_client
+from rtlab.client.client_factory_by_transport import make_client
 from rtlab.client.connection import Connection
 from rtlab.errors import ConnectFailed, RequestRefused
 from rtlab.experiments.security.login_and_message_attacks import log_in

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from rtlab.bench.mid_flush_kills import kill_in_mid_flush
+from rtlab.bench.kill_9_in_mid_flush import kill_in_mid_flush
 from rtlab.bench.registry import StartLab
 from rtlab.bench.results import Result
 

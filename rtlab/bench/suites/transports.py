@@ -21,7 +21,7 @@ from rtlab.bench.peers.bare_clients import BARE, TakeTransits
 from rtlab.bench.registry import StartLab
 from rtlab.bench.results import Result
 from rtlab.bench.thousands_of_cheap_clients import IdleTransport, hold_idle_clients
-from rtlab.client.client_by_transport_name import make_client
+from rtlab.client.client_factory_by_transport import make_client
 from rtlab.errors import LabError
 from rtlab.experiments.transports.feed_request import take_feed
 from rtlab.lab.lab import Lab

@@ -11,7 +11,7 @@ from rtlab.client.connection import Connection
 from rtlab.client.event_emitter import LOCAL_EVENTS, Handler
 from rtlab.client.transports.affinity_cookies import CookieStore
 from rtlab.client.transports.sse_transport import SILENCE_TIMEOUT, SseTransport
-from rtlab.client.user_function_errors import check_callback
+from rtlab.client.user_callback_errors import check_callback
 from rtlab.protocol.limits import MAX_MESSAGE_BYTES
 from rtlab.protocol.messages import Message
 

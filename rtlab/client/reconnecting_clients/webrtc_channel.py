@@ -12,7 +12,7 @@ from rtlab.client.connection_options import checked_option
 from rtlab.client.transports.affinity_cookies import CookieStore
 from rtlab.client.transports.webrtc_transport import WebRTCTransport
 from rtlab.protocol.json_and_messagepack_codecs import JSON, Codec
-from rtlab.webrtc.data_channel import check_reliability
+from rtlab.webrtc.data_channel_framing_and_pings import check_reliability
 from rtlab.webrtc.relay_candidate_rewrite import Relay
 
 __all__ = ["WebRTCChannel"]

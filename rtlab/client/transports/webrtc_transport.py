@@ -27,7 +27,7 @@ from rtlab.protocol.limits import MAX_MESSAGE_BYTES
 from rtlab.protocol.messages import Message
 from rtlab.protocol.resume_fields import Resume, session_of
 from rtlab.protocol.urls import Origin
-from rtlab.webrtc.data_channel import HIGH_WATER_BYTES, check_reliability
+from rtlab.webrtc.data_channel_framing_and_pings import HIGH_WATER_BYTES, check_reliability
 from rtlab.webrtc.loopback_ice import LoopbackPeerConnection
 from rtlab.webrtc.receive_queue import ReceiveQueue
 from rtlab.webrtc.relay_candidate_rewrite import Relay, through_relay

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from rtlab.client.client_by_transport_name import check_transports
+from rtlab.client.client_factory_by_transport import check_transports
 from rtlab.experiments.transports.direct_or_delayed_path import path_to
 from rtlab.measure.statistics.line_fit import fit_line
 from rtlab.protocol.transport_names import TRANSPORTS

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from rtlab.capture.udp_tap import UdpTap
-from rtlab.client.client_by_transport_name import make_client
+from rtlab.client.client_factory_by_transport import make_client
 
 if TYPE_CHECKING:
     import ssl as ssl_module

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from rtlab.client.client_by_transport_name import check_transports, make_client
+from rtlab.client.client_factory_by_transport import check_transports, make_client
 from rtlab.client.event_emitter import Disconnected
 from rtlab.errors import RtlabError
 from rtlab.experiments.transports.feed_request import take_feed

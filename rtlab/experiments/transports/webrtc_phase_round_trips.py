@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from rtlab.capture.udp_tap import UdpTap
-from rtlab.client.client_by_transport_name import make_client
+from rtlab.client.client_factory_by_transport import make_client
 from rtlab.errors import LabError
 from rtlab.experiments.transports.direct_or_delayed_path import path_to
 from rtlab.measure.statistics.line_fit import fit_line

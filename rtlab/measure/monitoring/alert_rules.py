@@ -8,7 +8,7 @@ from typing import Final, Literal
 import msgspec
 
 from rtlab.errors import LabError
-from rtlab.measure.monitoring.alert_condition_parser import Expression
+from rtlab.measure.monitoring.alert_expression_parser import Expression
 from rtlab.measure.monitoring.metrics_rates_and_history import MetricsHistory
 
 __all__ = ["DEFAULT_ALERTS", "Alert", "AlertState", "Alerts"]

@@ -23,7 +23,7 @@ from rtlab.server.sessions.session_with_replay import Session
 from rtlab.server.sinks.batching_sink import batched
 from rtlab.server.sinks.sink_interface import Sink
 from rtlab.server.sinks.write_to_data_channel import DataChannelSink
-from rtlab.webrtc.data_channel import DataLink, check_opening
+from rtlab.webrtc.data_channel_framing_and_pings import DataLink, check_opening
 from rtlab.webrtc.loopback_ice import LoopbackPeerConnection
 
 __all__ = ["RtcPeers"]

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from rtlab.errors import MessageError
 from rtlab.protocol.duplicate_keys import check_json_keys, check_msgpack_keys
 from rtlab.protocol.schemas import Schemas
+from rtlab.server.authorization_while_connected import Reauthorization
 from rtlab.server.deliberate_security_holes import CheckFirstValues, resolve_room
 from rtlab.server.incoming_message import Incoming
 from rtlab.server.ingress.message_entry_point import IngressStep
 from rtlab.server.ingress.message_rate_limit import LimitRate
-from rtlab.server.reauthorization import Reauthorization
 from rtlab.server.refusal_and_end_reasons import Refused
 from rtlab.server.server_options import Options
 

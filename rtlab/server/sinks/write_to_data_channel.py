@@ -13,7 +13,7 @@ from rtlab.protocol.json_and_messagepack_codecs import Codec
 from rtlab.protocol.messages import Message
 from rtlab.server.frames_encoded_once import Burst, EncodedFrame, error_message
 from rtlab.server.sinks.sink_interface import write_each
-from rtlab.webrtc.data_channel import DataLink
+from rtlab.webrtc.data_channel_framing_and_pings import DataLink
 
 __all__ = ["DataChannelSink"]
 

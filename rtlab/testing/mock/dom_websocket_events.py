@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from websockets.frames import Close
 
-from rtlab.client.user_function_errors import call
+from rtlab.client.user_callback_errors import call
 from rtlab.testing.mock.dom_url_and_close_code_checks import (
     EVENTS,
     DOMError,

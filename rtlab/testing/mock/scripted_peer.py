@@ -10,7 +10,7 @@ from typing import Any
 
 from websockets.frames import Close
 
-from rtlab.client.user_function_errors import call
+from rtlab.client.user_callback_errors import call
 from rtlab.errors import RtlabError, describe
 from rtlab.testing.message_matching import as_frame, matches, words
 from rtlab.testing.mock.mock_frames import (

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from rtlab.client.user_function_errors import call
+from rtlab.client.user_callback_errors import call
 from rtlab.errors import describe
 from rtlab.testing.fake_clock import loop_time
 from rtlab.testing.message_matching import Pattern, as_frame, matches

@@ -13,9 +13,9 @@ from msgspec.structs import replace
 
 from rtlab.client.connection_watchers import WireWatcher
 from rtlab.client.event_emitter import Disconnected, Handler, event_fields
-from rtlab.client.user_function_errors import call, check_callback
+from rtlab.client.user_callback_errors import call, check_callback
 from rtlab.errors import describe
-from rtlab.processes.boot_id import boot_id
+from rtlab.processes.monotonic_clock_boot_id import boot_id
 from rtlab.protocol.json_and_messagepack_codecs import JSON
 from rtlab.protocol.messages import Message, fields_of
 from rtlab.testing.recordings.journal import Journal, JournalEntry

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from rtlab.errors import LabError
-from rtlab.measure.monitoring.alert_condition_parser import Expression
+from rtlab.measure.monitoring.alert_expression_parser import Expression
 from rtlab.measure.monitoring.alert_rules import Alert, Alerts
 from rtlab.measure.monitoring.metrics_rates_and_history import MetricsHistory
 from rtlab.measure.monitoring.prometheus_text_parser import MetricsPage

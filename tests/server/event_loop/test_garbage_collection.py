@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from aiohttp.web import WebSocketResponse
 
-from rtlab.client.client_by_transport_name import make_client
+from rtlab.client.client_factory_by_transport import make_client
 from rtlab.server.aiohttp_app_and_routes import Server
 from rtlab.server.event_loop import garbage_collection
 from rtlab.server.event_loop.garbage_collection import GarbageCollection

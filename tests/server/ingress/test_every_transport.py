@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from rtlab.client.client_by_transport_name import make_client
+from rtlab.client.client_factory_by_transport import make_client
 from rtlab.errors import MessageError, RequestRefused
 from rtlab.lab.lab import Lab
 from rtlab.protocol.schemas import Schemas

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rtlab import Lab, MetricsBoard
-from rtlab.measure.monitoring.alert_condition_parser import BadExpression
+from rtlab.measure.monitoring.alert_expression_parser import BadExpression
 from rtlab.measure.monitoring.alert_rules import Alert
 from rtlab.widgets.panels.metrics_board import READINGS
 

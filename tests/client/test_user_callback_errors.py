@@ -7,7 +7,7 @@ import gc
 
 import pytest
 
-from rtlab.client.user_function_errors import call, check_callback
+from rtlab.client.user_callback_errors import call, check_callback
 
 
 @pytest.mark.parametrize("error", [asyncio.CancelledError, GeneratorExit, ZeroDivisionError])

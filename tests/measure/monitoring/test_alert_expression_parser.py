@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtlab.errors import LabError
-from rtlab.measure.monitoring.alert_condition_parser import BadExpression, Expression
+from rtlab.measure.monitoring.alert_expression_parser import BadExpression, Expression
 from rtlab.measure.monitoring.metrics_rates_and_history import MetricsHistory
 from tests.measure.monitoring.test_metrics_rates_and_history import history, page
 

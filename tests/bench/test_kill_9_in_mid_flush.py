@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from rtlab.bench import mid_flush_kills
-from rtlab.bench.mid_flush_kills import kill_in_mid_flush
+from rtlab.bench import kill_9_in_mid_flush
+from rtlab.bench.kill_9_in_mid_flush import kill_in_mid_flush
 from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.lab.lab import Lab
 from rtlab.patterns import queue_sqlite_file
@@ -25,7 +25,7 @@ async def test_nothing_is_lost_or_doubled_when_the_client_is_killed_five_times(t
         found = await kill_in_mid_flush(lab.ws_url, tmp_path, KILLS, seed=5)
     account = found.account
     assert (account.lost, account.duplicates, account.reordered, account.phantoms) == (0, 0, 0, 0)
-    assert account.ok == found.promised > KILLS * mid_flush_kills.COUNT // 10
+    assert account.ok == found.promised > KILLS * kill_9_in_mid_flush.COUNT // 10
     assert (found.copies, found.silent) == (2, 0)
 
 
@@ -48,5 +48,5 @@ async def test_a_copy_is_reported_and_without_checksums_the_loss_is_seen(
         database = part.with_name(path.name)
         database.write_bytes(database.read_bytes().replace(b"1049", b"1041"))
 
-    lost = await mid_flush_kills._open_damaged(path, change_a_digit, random.Random(1), needed)
+    lost = await kill_9_in_mid_flush._open_damaged(path, change_a_digit, random.Random(1), needed)
     assert lost == (None if checksums else 1)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from rtlab.processes.boot_id import boot_id
+from rtlab.processes.monotonic_clock_boot_id import boot_id
 
 
 def test_two_processes_of_one_boot_agree():
-    code = "from rtlab.processes.boot_id import boot_id; print(boot_id())"
+    code = "from rtlab.processes.monotonic_clock_boot_id import boot_id; print(boot_id())"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True
     )

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from rtlab.bench.kill_test_victim import ROOM
+from rtlab.bench.killed_client_process import ROOM
 from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.errors import LabError
 from rtlab.measure.delivery_ledger import Anomalies, Ledger, MessageIdentity
@@ -118,7 +118,7 @@ async def kill_in_mid_flush(
 async def _live(path: Path, url: str, stamps: list[MessageIdentity], victim: int) -> set[int]:
     """Run a client and kill it after `victim` promised messages, never if 0; return the promised numbers."""
     first = stamps[0].number if stamps else 0
-    command = (sys.executable, "-P", "-m", "rtlab.bench.kill_test_victim", str(path), url, str(first))
+    command = (sys.executable, "-P", "-m", "rtlab.bench.killed_client_process", str(path), url, str(first))
     child = await asyncio.create_subprocess_exec(
         *command, str(len(stamps)), stdout=asyncio.subprocess.PIPE, start_new_session=True
     )

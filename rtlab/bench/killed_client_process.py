@@ -1,4 +1,4 @@
-"""A client to be killed: ``python -m rtlab.bench.kill_test_victim PATH URL FIRST COUNT`` queues and sends.
+"""A client to be killed: ``python -m rtlab.bench.killed_client_process PATH URL FIRST COUNT`` sends.
 
 It prints a message's number once the message is on disk: from then on the message must not get lost.
 """

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from rtlab.client.client_by_transport_name import TRANSPORTS, make_client
+from rtlab.client.client_factory_by_transport import TRANSPORTS, make_client
 from rtlab.errors import ConnectFailed
 from rtlab.testing.scripted_http import ReceivedRequest, ScriptedServer, response
 

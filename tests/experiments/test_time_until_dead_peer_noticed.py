@@ -19,7 +19,7 @@ from rtlab.client.reconnecting_clients.server_sent_events import ServerSentEvent
 from rtlab.client.reconnecting_clients.webrtc_channel import WebRTCChannel
 from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.errors import ConnectFailed, LabError
-from rtlab.experiments.dead_peer_detection_times import detection_times
+from rtlab.experiments.time_until_dead_peer_noticed import detection_times
 from rtlab.faults.client.fault_client import FaultClient
 from rtlab.lab.lab import Lab
 from rtlab.measure.event_loop_lag import LoopLag

@@ -11,7 +11,7 @@ import pytest
 from aiortc.rtcsctptransport import WEBRTC_DCEP, WEBRTC_STRING
 
 from rtlab.errors import MessageTooLarge, TransportClosed
-from rtlab.webrtc.data_channel import HIGH_WATER_BYTES, DataLink, check_reliability
+from rtlab.webrtc.data_channel_framing_and_pings import HIGH_WATER_BYTES, DataLink, check_reliability
 from rtlab.webrtc.loopback_ice import LoopbackPeerConnection
 
 
