@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from rtlab.patterns.websocket_pool import WebSocketPool as WebSocketPool
     from rtlab.policies.backoff import Constant as Constant
     from rtlab.processes.owned_tasks import together as together
-    from rtlab.protocol.messages import Message as Message
+    from rtlab.protocol.message_format import Message as Message
     from rtlab.resources import data_path as data_path
     from rtlab.testing.mock.mock_websocket import MockWebSocket as MockWebSocket
     from rtlab.testing.recordings.live_connection_recorder import WireRecording as WireRecording
@@ -83,7 +83,7 @@ _HOME: Final[dict[str, str]] = {
     "LatencyPlot": "rtlab.widgets.live_latency_plot",
     "Ledger": "rtlab.measure.delivery_ledger",
     "LongPolling": "rtlab.client.reconnecting_clients.long_polling",
-    "Message": "rtlab.protocol.messages",
+    "Message": "rtlab.protocol.message_format",
     "MessageBatcher": "rtlab.patterns.message_batcher",
     "MessageQueue": "rtlab.patterns.offline_message_queue",
     "MetricsBoard": "rtlab.widgets.panels.metrics_board",

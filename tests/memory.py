@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from rtlab.policies.backoff import Constant
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.testing.in_memory.memory_transport import MemoryTransport
 
 FAST = Constant(seconds=0.0, min_uptime=0.0)

@@ -12,7 +12,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from rtlab.lab.lab import Lab
-from rtlab.lab.options_to_server_arguments import ServerOptions
+from rtlab.lab.lab_options_as_server_arguments import ServerOptions
 from tests.notebook_exercises import solutions
 from tests.notebook_form import EXCUSED, RULES
 from tests.notebook_rules import SKELETON, minutes_of, problems, rows_missing

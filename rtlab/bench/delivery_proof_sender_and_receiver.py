@@ -11,7 +11,7 @@ from rtlab.client.delivery.retransmission import DeliveryMode
 from rtlab.client.event_emitter import Resync
 from rtlab.errors import NotConnected, RequestRefused
 from rtlab.measure.ledger_message_stamp import MessageIdentity
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 
 __all__ = ["ROOM", "Notes", "back_in_room", "follow", "send"]
 

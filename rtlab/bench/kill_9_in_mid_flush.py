@@ -20,7 +20,7 @@ from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConn
 from rtlab.errors import LabError
 from rtlab.measure.delivery_ledger import Anomalies, Ledger, MessageIdentity
 from rtlab.patterns.offline_message_queue import MessageQueue
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 
 __all__ = ["Kills", "kill_in_mid_flush"]
 

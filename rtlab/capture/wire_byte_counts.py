@@ -25,7 +25,7 @@ from rtlab.client.client_factory_by_transport import check_transports, make_clie
 from rtlab.errors import LabError, MachineBusy
 from rtlab.processes.owned_tasks import together
 from rtlab.protocol.json_and_messagepack_codecs import JSON
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.protocol.transport_names import TRANSPORTS
 
 if TYPE_CHECKING:

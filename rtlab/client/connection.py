@@ -31,17 +31,17 @@ from rtlab.client.message_sender import MessageSender
 from rtlab.client.pending_requests import Requests
 from rtlab.client.received_message_dispatch import MessageDispatch
 from rtlab.client.send_throttle import Throttle
-from rtlab.client.state_machine_runner import StateMachineRunner
+from rtlab.client.transition_action_runner import StateMachineRunner
 from rtlab.client.transports.transport_interface import Transport
 from rtlab.errors import InvalidState
 from rtlab.policies import state_machine_types as states
 from rtlab.policies.backoff import Backoff
 from rtlab.policies.dead_peer_detectors import Heartbeat
 from rtlab.protocol.limits import MAX_MESSAGE_BYTES
-from rtlab.protocol.messages import CheckedItems, Message
+from rtlab.protocol.message_format import CheckedItems, Message
 
 if TYPE_CHECKING:
-    from rtlab.protocol.schemas import Schemas  # it imports a schema compiler, so only on demand
+    from rtlab.protocol.payload_schemas import Schemas  # it imports a schema compiler, so only on demand
 
 __all__ = ["Connection", "State"]
 

@@ -20,7 +20,7 @@ from rtlab.errors import ConnectFailed, MessageError, NotConnected, TransportClo
 from rtlab.policies.dead_peer_detectors import Heartbeat, Rtt
 from rtlab.processes.owned_tasks import Spawn
 from rtlab.protocol.batches import messages_of
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.protocol.resume_fields import session_of
 
 __all__ = ["ConnectionAttempt"]

@@ -8,7 +8,7 @@ import msgspec
 
 from rtlab.client.message_sender import MessageSender
 from rtlab.client.received_message_dispatch import MessageDispatch
-from rtlab.client.state_machine_runner import StateMachineRunner
+from rtlab.client.transition_action_runner import StateMachineRunner
 from rtlab.policies.state_machine_types import State
 
 __all__ = ["ConnectionStats", "RoomPlace", "read_stats"]

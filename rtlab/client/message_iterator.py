@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Self
 
 from rtlab.client.delivery.repeats_and_gaps import MessageNumbers
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 
 __all__ = ["MessageIterator"]
 

@@ -13,15 +13,15 @@ from rtlab.client.cancellable_writes import CancellableWrites
 from rtlab.client.pending_requests import Requests, unwrap
 from rtlab.client.received_message_dispatch import MessageDispatch
 from rtlab.client.send_throttle import Throttle
-from rtlab.client.state_machine_runner import StateMachineRunner
 from rtlab.client.timeout_error_messages import within
+from rtlab.client.transition_action_runner import StateMachineRunner
 from rtlab.client.transports.transport_interface import Transport
 from rtlab.errors import MessageError, MessageTooLarge, NotConnected, RtlabError, TransportClosed
 from rtlab.protocol.json_and_messagepack_codecs import JSON, Codec
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 
 if TYPE_CHECKING:
-    from rtlab.protocol.schemas import Schemas  # it imports a schema compiler, so only on demand
+    from rtlab.protocol.payload_schemas import Schemas  # it imports a schema compiler, so only on demand
 
 __all__ = ["MessageSender"]
 

@@ -10,7 +10,7 @@ import msgspec
 
 from rtlab.errors import NotConnected, RequestRefused
 from rtlab.protocol.http_status_and_retry_after import MAX_RETRY_AFTER
-from rtlab.protocol.messages import Message, fields_of
+from rtlab.protocol.message_format import Message, fields_of
 
 __all__ = ["Requests", "published", "refusal_in", "unwrap"]
 

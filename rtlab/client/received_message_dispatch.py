@@ -22,10 +22,10 @@ from rtlab.client.pending_requests import Requests, published
 from rtlab.errors import MessageError, describe
 from rtlab.protocol.json_and_messagepack_codecs import JSON
 from rtlab.protocol.limits import MAX_MESSAGE_BYTES
-from rtlab.protocol.messages import Message, fields_of
+from rtlab.protocol.message_format import Message, fields_of
 
 if TYPE_CHECKING:
-    from rtlab.protocol.schemas import Schemas  # it imports a schema compiler, so only on demand
+    from rtlab.protocol.payload_schemas import Schemas  # it imports a schema compiler, so only on demand
 
 __all__ = ["MessageDispatch"]
 

@@ -11,7 +11,7 @@ from typing import cast
 from rtlab.client.locks_per_event_loop import PerLoop
 from rtlab.policies.token_bucket import TokenBucket
 from rtlab.protocol.json_and_messagepack_codecs import JSON
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 
 __all__ = ["Throttle"]
 

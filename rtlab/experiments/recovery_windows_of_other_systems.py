@@ -17,9 +17,9 @@ from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConn
 from rtlab.client.transports.websocket_transport import WebSocketTransport
 from rtlab.errors import LabError
 from rtlab.lab.lab import Lab
-from rtlab.lab.options_to_server_arguments import ServerOptions
+from rtlab.lab.lab_options_as_server_arguments import ServerOptions
 from rtlab.policies.backoff import Constant
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 
 __all__ = ["WINDOWS", "RecoveryWindow", "WindowTrial", "try_window"]
 

@@ -14,10 +14,10 @@ import msgspec
 import numpy as np
 
 from rtlab.policies.snapshot_then_delta import SnapshotThenDelta
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.server.frames_encoded_once import Burst, EncodedFrame
-from rtlab.server.rooms.hub import Hub
 from rtlab.server.rooms.room_limits import HubLimits
+from rtlab.server.rooms.room_membership_hub import Hub
 
 __all__ = [
     "Interleaving",

@@ -22,7 +22,7 @@ from rtlab.hooks.shared_connections import ConnectionFactory
 from rtlab.hooks.subscription import Callbacks
 from rtlab.hooks.unrendered_messages import Look
 from rtlab.hooks.use_websocket import use_subscription
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 
 if TYPE_CHECKING:
     from rtlab.client.event_emitter import Connected, Disconnected

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, cast, get_args
 import msgspec
 
 from rtlab.client.user_callback_errors import call
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 
 __all__ = [
     "ACTIONS",

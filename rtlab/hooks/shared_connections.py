@@ -17,7 +17,7 @@ from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConn
 from rtlab.client.user_callback_errors import refuse_coroutine
 from rtlab.errors import NotConnected, RtlabError, describe
 from rtlab.policies.state_machine_types import State
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.protocol.urls import parse_url, shown
 
 __all__ = [

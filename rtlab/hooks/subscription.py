@@ -19,7 +19,7 @@ from rtlab.hooks.one_render_per_frame import FrameClock, frame_clock
 from rtlab.hooks.shared_connections import ConnectionFactory, SharedConnection, join
 from rtlab.hooks.unrendered_messages import UnrenderedMessages
 from rtlab.policies.state_machine_types import State
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 
 if TYPE_CHECKING:
     from rtlab.client.delivery.receipt import Receipt

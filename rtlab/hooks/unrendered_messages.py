@@ -9,7 +9,7 @@ import msgspec
 
 from rtlab.client.user_callback_errors import check_callback, refuse_coroutine
 from rtlab.errors import describe
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 
 __all__ = ["Look", "UnrenderedMessages"]
 

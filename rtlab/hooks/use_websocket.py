@@ -17,7 +17,7 @@ from rtlab.hooks.one_render_per_frame import home_loop
 from rtlab.hooks.shared_connections import ConnectionFactory, plain_connect
 from rtlab.hooks.subscription import Callbacks, Subscription
 from rtlab.hooks.unrendered_messages import Look
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.protocol.urls import parse_url, shown
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from rtlab.errors import LabError
 from rtlab.lab.broker_servers import BROKERS, BrokerServer
-from rtlab.lab.options_to_server_arguments import ServerOptions
+from rtlab.lab.lab_options_as_server_arguments import ServerOptions
 from rtlab.protocol.urls import shown
 
 __all__ = ["all_of", "start_broker", "until_together"]

@@ -17,7 +17,7 @@ from rtlab.lab.fetch_node_stats import node_stats
 from rtlab.lab.haproxy_load_balancer import Balancer
 from rtlab.lab.lab_description import as_html, as_text
 from rtlab.lab.lab_node import LabNode
-from rtlab.lab.options_to_server_arguments import LabOptions, ServerOptions, as_arguments
+from rtlab.lab.lab_options_as_server_arguments import LabOptions, ServerOptions, as_arguments
 from rtlab.processes.ports import HeldPort, accepts, can_hold_ports, http_ok
 from rtlab.processes.start_child_process import Child
 

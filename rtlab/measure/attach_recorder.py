@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from rtlab.client.event_emitter import Handler
     from rtlab.measure.preallocated_sample_log import SampleLog
-    from rtlab.protocol.messages import Message
+    from rtlab.protocol.message_format import Message
 
 __all__ = ["Attachment", "Source", "clock_problem"]
 

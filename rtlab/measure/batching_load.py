@@ -16,13 +16,13 @@ import numpy as np
 
 from rtlab.measure.cpu_time import CpuWatch
 from rtlab.measure.observed_batch_window import ObservedBatchWindow
-from rtlab.protocol.messages import fields_of
+from rtlab.protocol.message_format import fields_of
 from rtlab.server.event_loop.high_resolution_timer import SendTimer, open_timer
 
 if TYPE_CHECKING:
     from rtlab.client.connection import Connection
     from rtlab.measure.recorder import Recorder
-    from rtlab.protocol.messages import Message
+    from rtlab.protocol.message_format import Message
 
 __all__ = ["BatchingLoad", "LoadCounts"]
 

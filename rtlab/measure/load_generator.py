@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from rtlab.errors import LabError
-from rtlab.protocol.messages import fields_of
+from rtlab.protocol.message_format import fields_of
 from rtlab.server.event_loop.high_resolution_timer import open_timer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rtlab.client.connection import Connection
-    from rtlab.protocol.messages import Message
+    from rtlab.protocol.message_format import Message
 
 __all__ = ["OpenLoopRun", "poisson_times", "send_on_schedule"]
 

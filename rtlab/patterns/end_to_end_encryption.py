@@ -24,7 +24,7 @@ from rtlab.errors import MessageError
 from rtlab.policies.anti_replay_window import ReplayWindow
 from rtlab.protocol.json_and_messagepack_codecs import parse_json
 from rtlab.protocol.limits import MAX_MESSAGE_BYTES
-from rtlab.protocol.messages import check_payload, fields_of
+from rtlab.protocol.message_format import check_payload, fields_of
 
 __all__ = ["PAD_BYTES", "SEALED", "Box", "Identity"]
 

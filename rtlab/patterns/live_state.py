@@ -19,7 +19,7 @@ from rtlab.client.user_callback_errors import check_callback, refuse_coroutine
 from rtlab.errors import ConnectionLost, StateBehind, describe
 from rtlab.policies.backoff import DEFAULT, Backoff
 from rtlab.policies.snapshot_then_delta import SnapshotThenDelta
-from rtlab.protocol.messages import RESERVED_TYPES, Message, fields_of
+from rtlab.protocol.message_format import RESERVED_TYPES, Message, fields_of
 
 __all__ = ["LiveState", "StateAt", "snapshot_then_delta"]
 

@@ -17,7 +17,7 @@ from typing import Final, Self
 from rtlab.client.connection import Connection
 from rtlab.client.user_callback_errors import call, check_callback
 from rtlab.errors import MessageError, NotConnected, RequestRefused, describe
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 
 __all__ = ["LostSubscriptionProbe"]
 

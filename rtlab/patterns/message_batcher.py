@@ -28,7 +28,7 @@ from rtlab.patterns.batcher_stats import BatcherStats
 from rtlab.policies.batching_windows import BatchWindow, SizeOrTimeout
 from rtlab.protocol.json_and_messagepack_codecs import JSON
 from rtlab.protocol.limits import MAX_BATCH
-from rtlab.protocol.messages import CheckedItems, Message, fields_of
+from rtlab.protocol.message_format import CheckedItems, Message, fields_of
 
 __all__ = ["MessageBatcher"]
 

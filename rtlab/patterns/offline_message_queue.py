@@ -30,7 +30,7 @@ from rtlab.patterns.queue_link import QueueLink
 from rtlab.patterns.queue_options import QueuedMessage, QueueOptions, QueueOverflow, QueueStats, as_queued
 from rtlab.patterns.queue_sqlite_file import Change, Damage, Durability, StoredMessage
 from rtlab.protocol.json_and_messagepack_codecs import JSON
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 
 __all__ = ["MessageQueue"]
 

@@ -15,7 +15,7 @@ from rtlab.client.locks_per_event_loop import PerLoop
 from rtlab.errors import RtlabError
 from rtlab.patterns.queue_sqlite_file import QueueHead
 from rtlab.processes.owned_tasks import OwnedTasks
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 
 __all__ = ["QueueLink"]
 

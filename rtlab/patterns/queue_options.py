@@ -9,7 +9,7 @@ import msgspec
 from rtlab.errors import MessageError
 from rtlab.patterns.queue_sqlite_file import Durability, StoredMessage
 from rtlab.protocol.json_and_messagepack_codecs import JSON
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 
 __all__ = ["QueueOptions", "QueueOverflow", "QueueStats", "QueuedMessage", "as_queued"]
 

@@ -17,7 +17,7 @@ from rtlab.client.transports.transport_interface import Transport
 from rtlab.patterns.transport_blocklist import Blocklist
 from rtlab.patterns.transport_choice_strategy import BEST_FIRST, Strategy
 from rtlab.patterns.transport_fallback import Fallback, Owner, Trial
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.protocol.transport_paths import endpoint_url
 from rtlab.protocol.urls import parse_url
 

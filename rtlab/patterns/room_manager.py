@@ -18,7 +18,7 @@ from rtlab.client.event_emitter import Connected, Resync
 from rtlab.client.user_callback_errors import call, check_callback
 from rtlab.errors import InvalidState
 from rtlab.patterns.lost_subscription_probe import LostSubscriptionProbe
-from rtlab.protocol.messages import RESERVED_TYPES, Message
+from rtlab.protocol.message_format import RESERVED_TYPES, Message
 
 __all__ = ["CALLBACKS", "RoomManager"]
 

@@ -25,7 +25,7 @@ from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.patterns.transport_blocklist import Blocklist
 from rtlab.patterns.transport_choice_strategy import BEST_FIRST, Strategy
 from rtlab.patterns.transport_handover import Handover
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.protocol.resume_fields import Resume
 
 __all__ = ["Fallback", "Owner", "Trial"]

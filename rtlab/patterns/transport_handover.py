@@ -16,7 +16,7 @@ from functools import partial
 from rtlab.client.transports.transport_interface import DeliverDirectly, Transport
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.protocol.json_and_messagepack_codecs import JSON, Codec
-from rtlab.protocol.messages import Message, fields_of
+from rtlab.protocol.message_format import Message, fields_of
 from rtlab.protocol.resume_fields import Resume
 from rtlab.protocol.urls import Origin
 

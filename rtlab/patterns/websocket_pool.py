@@ -21,7 +21,7 @@ from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConn
 from rtlab.errors import ConnectFailed, NotConnected, RtlabError
 from rtlab.policies.round_robin_or_least_busy_choice import PoolChoice, PoolMember, RoundRobin
 from rtlab.processes.owned_tasks import OwnedTasks
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.protocol.urls import shown
 
 __all__ = ["MemberStats", "WebSocketPool"]

@@ -1,6 +1,6 @@
 """The table of a connection's state transitions: ``(state, event, now) → (state, actions)``.
 
-This module opens no socket and reads no clock. `rtlab.client.state_machine_runner` feeds events in and
+This module opens no socket and reads no clock. `rtlab.client.transition_action_runner` feeds events in and
 carries out the returned actions. So the same table drives a real connection, a simulated
 one, the tests, and the drawing in the notebook. The events and actions are defined in
 `rtlab.policies.state_machine_types`.

@@ -7,7 +7,7 @@ from typing import Any, cast
 import msgspec
 
 from rtlab.errors import MessageError
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 
 __all__ = ["message_of", "messages_of"]
 

@@ -13,7 +13,7 @@ import msgspec
 
 from rtlab.errors import MessageError, MessageTooLarge
 from rtlab.protocol.limits import MAX_MESSAGE_BYTES
-from rtlab.protocol.messages import Message, check_message, check_payload_of
+from rtlab.protocol.message_format import Message, check_message, check_payload_of
 
 __all__ = [
     "CODECS",

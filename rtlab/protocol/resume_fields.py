@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from rtlab.protocol.messages import Message, fields_of
+from rtlab.protocol.message_format import Message, fields_of
 
 __all__ = ["Resume", "session_of", "session_query"]
 

@@ -16,15 +16,15 @@ from rtlab.policies.drop_or_conflate_on_overflow import Overflow
 from rtlab.policies.rate_limit_notation import RateLimit, parse_rate_limit
 from rtlab.processes import parent_watch as _child
 from rtlab.processes.descriptor_limit import raise_nofile
-from rtlab.protocol.schemas import Schemas
+from rtlab.protocol.payload_schemas import Schemas
 from rtlab.server.aiohttp_app_and_routes import Server
 from rtlab.server.brokers.room_publishing_interface import Broker, BrokerFailed
 from rtlab.server.brokers.single_node_broker import SingleNodeBroker
 from rtlab.server.command_line import make_parser
 from rtlab.server.event_loop.garbage_collection import GarbageCollection
 from rtlab.server.node import Node
-from rtlab.server.rooms.hub import Hub
 from rtlab.server.rooms.room_limits import HubLimits
+from rtlab.server.rooms.room_membership_hub import Hub
 from rtlab.server.server_options import Options
 from rtlab.server.sessions.outbox_deduplication_and_fencing import ProducerLimits
 from rtlab.server.sessions.session_limits import SessionLimits

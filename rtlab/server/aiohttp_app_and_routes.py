@@ -14,6 +14,7 @@ from rtlab.processes.descriptor_limit import nofile
 from rtlab.processes.expect_100_continue import remove_expect_header
 from rtlab.processes.http_server_error_log import server_log
 from rtlab.protocol.transport_paths import ROUTES
+from rtlab.server.connection_limit_and_idle_close import TcpConnections, descriptor_reserve
 from rtlab.server.deliberate_security_holes import origin_looks_right, say_much
 from rtlab.server.endpoints import auth, webrtc_offer
 from rtlab.server.endpoints.health_metrics_and_stats import access_log, healthz, index, metrics, readyz, stats
@@ -29,7 +30,6 @@ from rtlab.server.middleware.drain_refusal import make_drain_refusal
 from rtlab.server.middleware.origin_check_and_cors import PUBLIC, add_cors_headers, make_origin_check
 from rtlab.server.middleware.security_headers import say_little
 from rtlab.server.node import Node
-from rtlab.server.open_connection_limit import TcpConnections, descriptor_reserve
 
 __all__ = ["Server", "make_app"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from rtlab.protocol.messages import RESERVED_TYPES
+from rtlab.protocol.message_format import RESERVED_TYPES
 from rtlab.server.auth.principal import BadCredentials
 from rtlab.server.auth.rights import Permission, may
 from rtlab.server.connection_registry import Connections
@@ -17,8 +17,8 @@ from rtlab.server.frames_encoded_once import EncodedFrame, RoomPosition, error_m
 from rtlab.server.handlers.handler_interface import room_of
 from rtlab.server.incoming_message import Answer, Incoming
 from rtlab.server.refusal_and_end_reasons import Ended, Refused
-from rtlab.server.rooms.hub import Hub
 from rtlab.server.rooms.name_and_join_rules import MAX_ROOMS
+from rtlab.server.rooms.room_membership_hub import Hub
 from rtlab.server.sessions.session_registry_and_expiry import Sessions
 from rtlab.server.sessions.session_with_replay import Session
 

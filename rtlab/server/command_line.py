@@ -10,8 +10,8 @@ from typing import Final
 from rtlab.policies.drop_or_conflate_on_overflow import Overflow, parse_overflow
 from rtlab.policies.rate_limit_notation import RateLimit, parse_rate_limit
 from rtlab.protocol.origin_and_host_headers import as_browsers_write
+from rtlab.protocol.payload_schemas import SchemaError, Schemas
 from rtlab.protocol.permessage_deflate import Deflate
-from rtlab.protocol.schemas import SchemaError, Schemas
 from rtlab.server.server_options import Options
 
 __all__ = ["make_parser"]

@@ -9,13 +9,13 @@ from typing import Any, Final, Literal, NamedTuple
 
 from rtlab.protocol.close_codes import CloseCodeLabels
 from rtlab.protocol.limits import MAX_DEPTH
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.server.connect_request_parser import ConnectRequest
 from rtlab.server.event_loop.high_resolution_timer import timer_kind
 from rtlab.server.frames_encoded_once import EncodedFrame, RoomPosition, error_message, sendable
 from rtlab.server.refusal_and_end_reasons import AnswerPayload, Ended, Refused
-from rtlab.server.rooms.hub import Hub
 from rtlab.server.rooms.name_and_join_rules import MAX_ROOMS, check_entry
+from rtlab.server.rooms.room_membership_hub import Hub
 from rtlab.server.server_options import Options
 from rtlab.server.sessions.session_registry_and_expiry import Sessions
 from rtlab.server.sessions.session_with_replay import Session

@@ -13,8 +13,8 @@ from typing import Any
 from aiohttp import web
 
 from rtlab.errors import MessageError
-from rtlab.protocol.messages import Message
-from rtlab.protocol.schemas import Schemas
+from rtlab.protocol.message_format import Message
+from rtlab.protocol.payload_schemas import Schemas
 from rtlab.server.auth.rights import Permission
 from rtlab.server.handlers import Services, publish
 from rtlab.server.handlers.handler_interface import room_of

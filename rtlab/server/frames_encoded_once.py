@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from rtlab.errors import MessageError
 from rtlab.protocol.json_and_messagepack_codecs import JSON, Codec
 from rtlab.protocol.limits import MAX_MESSAGE_BYTES, NAME_CHARS, SLACK_BYTES
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.protocol.permessage_deflate import Deflate, deflated
 from rtlab.protocol.websocket_framing import BINARY, TEXT, unframed, websocket_frame
 

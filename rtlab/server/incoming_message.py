@@ -9,7 +9,7 @@ import msgspec
 
 from rtlab.errors import MessageError
 from rtlab.protocol.json_and_messagepack_codecs import Codec
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.server.frames_encoded_once import EncodedFrame, RoomPosition, error_message, sendable
 from rtlab.server.refusal_and_end_reasons import Refused
 from rtlab.server.sessions.session_with_replay import Session

@@ -25,9 +25,9 @@ from rtlab.server.ingress.message_rate_limit import LimitRate
 from rtlab.server.ingress.optional_steps import make_steps
 from rtlab.server.periodic_upkeep import Upkeep
 from rtlab.server.rooms.fan_out import FanOut
-from rtlab.server.rooms.hub import Hub
 from rtlab.server.rooms.name_and_join_rules import MAX_ROOMS, is_name
 from rtlab.server.rooms.presence_update_timer import Announcer
+from rtlab.server.rooms.room_membership_hub import Hub
 from rtlab.server.server_options import Options
 from rtlab.server.sessions.outbox_deduplication_and_fencing import Producers
 from rtlab.server.sessions.session_registry_and_expiry import Sessions

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Final
 
 from rtlab.server.connection_registry import Connections
-from rtlab.server.rooms.hub import Hub
+from rtlab.server.rooms.room_membership_hub import Hub
 from rtlab.server.sessions.session_registry_and_expiry import Sessions
 
 __all__ = ["Upkeep"]

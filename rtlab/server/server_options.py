@@ -8,8 +8,8 @@ import msgspec
 
 from rtlab.policies.rate_limit_notation import RateLimit
 from rtlab.protocol.limits import MAX_MESSAGE_BYTES
+from rtlab.protocol.payload_schemas import Schemas
 from rtlab.protocol.permessage_deflate import Deflate
-from rtlab.protocol.schemas import Schemas
 from rtlab.server.rooms.room_limits import HubLimits
 from rtlab.server.sessions.outbox_deduplication_and_fencing import ProducerLimits
 from rtlab.server.sessions.session_limits import SessionLimits

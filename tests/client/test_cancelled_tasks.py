@@ -10,7 +10,7 @@ import pytest
 from rtlab.client.auth.login_and_token_refresh import Tokens
 from rtlab.client.connection import Connection, State
 from rtlab.errors import ConnectFailed, ConnectionLost
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.testing.in_memory.memory_transport import MemoryTransport
 from tests.memory import FAST, Factory, leftovers, room_server, until, welcome
 

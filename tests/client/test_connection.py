@@ -13,7 +13,7 @@ from rtlab.client.connection import Connection, State
 from rtlab.errors import ConnectFailed, MessageError
 from rtlab.policies.backoff import Constant
 from rtlab.policies.circuit_breaker import Breaker
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.testing.in_memory.memory_transport import MemoryTransport
 from tests.memory import FAST, Factory, leftovers, names, room_server, said, until, welcome
 

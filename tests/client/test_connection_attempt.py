@@ -12,7 +12,7 @@ from rtlab.errors import ConnectFailed
 from rtlab.policies.backoff import Constant
 from rtlab.policies.circuit_breaker import Breaker, Circuit
 from rtlab.policies.dead_peer_detectors import Ping, Watchdog
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.testing.in_memory.memory_transport import MemoryTransport
 from rtlab.testing.mock.mock_script_steps import PeerScript
 from tests.memory import Calling, Factory, leftovers, turns, until, welcome

@@ -11,7 +11,7 @@ from rtlab.client.connection import Connection, State
 from rtlab.errors import ConnectFailed, ConnectionLost, NotConnected
 from rtlab.policies.backoff import Constant
 from rtlab.policies.state_machine_types import Lost
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.testing.in_memory.memory_transport import MemoryTransport
 from tests.memory import FAST, Factory, leftovers, names, turns, until, welcome
 

@@ -13,7 +13,7 @@ from rtlab.client.client_factory_by_transport import TRANSPORTS, make_client
 from rtlab.client.connection import Connection, State
 from rtlab.lab.lab import Lab
 from rtlab.policies.dead_peer_detectors import Ping, Pong, Tick, Watchdog
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.testing.in_memory.memory_transport import MemoryTransport
 from tests.memory import FAST, Factory, leftovers, turns, until, welcome
 

@@ -9,7 +9,7 @@ import pytest
 
 from rtlab.client.connection import Connection
 from rtlab.errors import ConnectFailed, ConnectionLost
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.testing.in_memory.memory_transport import MemoryTransport
 from tests.memory import Factory, turns, until, welcome
 

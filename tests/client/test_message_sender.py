@@ -10,8 +10,8 @@ import pytest
 from rtlab.client.connection import Connection
 from rtlab.errors import MessageError, MessageTooLarge, NotConnected, RequestRefused, TransportClosed
 from rtlab.policies.backoff import Constant
-from rtlab.protocol.messages import Message
-from rtlab.protocol.schemas import Schemas
+from rtlab.protocol.message_format import Message
+from rtlab.protocol.payload_schemas import Schemas
 from rtlab.testing.in_memory.memory_transport import MemoryTransport
 from tests.memory import Factory, turns, until, welcome
 

@@ -10,7 +10,7 @@ import pytest
 
 from rtlab.client.connection import Connection
 from rtlab.errors import MessageError, RequestRefused
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.testing.in_memory.memory_transport import MemoryTransport
 from tests.memory import FAST, Factory, leftovers, room_server, said, turns, until, welcome
 

@@ -11,7 +11,7 @@ from rtlab.client import send_throttle as module
 from rtlab.client.send_throttle import Throttle
 from rtlab.policies.token_bucket import TokenBucket
 from rtlab.protocol.json_and_messagepack_codecs import JSON
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 
 
 class Clock:

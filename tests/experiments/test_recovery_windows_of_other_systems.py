@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from rtlab.experiments.recovery_windows_of_other_systems import WINDOWS, try_window
-from rtlab.lab.options_to_server_arguments import as_arguments
+from rtlab.lab.lab_options_as_server_arguments import as_arguments
 
 
 async def test_each_promise_is_kept_to_its_edge_and_broken_one_message_beyond() -> None:

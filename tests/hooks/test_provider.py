@@ -13,7 +13,7 @@ from rtlab.hooks.one_render_per_frame import FrameClock
 from rtlab.hooks.provider import WebSocketProvider, use_websocket_context
 from rtlab.hooks.reducer import Action, WebSocketState, replay, websocket_reducer
 from rtlab.hooks.reducer_store import Store
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.testing.in_memory.memory_transport import MemoryTransport
 from tests.hooks.memory_links import Server, rendered
 from tests.memory import room_server, turns, until, welcome

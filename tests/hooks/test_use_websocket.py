@@ -14,7 +14,7 @@ from rtlab.client.event_emitter import Disconnected
 from rtlab.errors import ConnectFailed, InvalidState, NotConnected
 from rtlab.hooks.one_render_per_frame import FrameClock
 from rtlab.hooks.use_websocket import use_websocket
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.testing.in_memory.memory_transport import MemoryTransport
 from tests.hooks.memory_links import Server, rendered
 from tests.memory import turns, until, welcome

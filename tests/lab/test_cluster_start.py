@@ -11,7 +11,7 @@ from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConn
 from rtlab.errors import LabError
 from rtlab.lab.cluster_start import start_broker
 from rtlab.lab.lab import Lab
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.server.brokers.cluster.rendezvous_hashing import owner_of
 
 NODES = ["node-1", "node-2", "node-3"]

@@ -8,7 +8,7 @@ import pytest
 from rtlab.client.connection import Connection
 from rtlab.errors import LabError
 from rtlab.measure.load_generator import poisson_times, send_on_schedule
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.testing.in_memory.memory_transport import MemoryTransport
 from tests.memory import Factory, welcome
 

@@ -16,7 +16,7 @@ from rtlab.measure.attach_recorder import clock_problem
 from rtlab.measure.event_loop_lag import LoopLag
 from rtlab.measure.recorder import COLUMNS, Recorder
 from rtlab.processes.monotonic_clock_boot_id import boot_id
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 
 seconds = st.floats(0, 1e6, allow_nan=False)
 samples = st.lists(

@@ -10,7 +10,7 @@ from rtlab.client.reconnecting_clients.server_sent_events import ServerSentEvent
 from rtlab.client.reconnecting_clients.webrtc_channel import WebRTCChannel
 from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.policies.backoff import Constant
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.server.aiohttp_app_and_routes import Server
 from rtlab.server.node import Node
 from rtlab.server.server_options import Options

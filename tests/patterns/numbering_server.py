@@ -6,7 +6,7 @@ import asyncio
 
 from rtlab.client.connection import Connection
 from rtlab.policies.backoff import Constant
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.testing.in_memory.memory_transport import MemoryTransport
 from tests.memory import welcome
 

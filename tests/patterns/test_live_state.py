@@ -12,7 +12,7 @@ from rtlab.client.event_emitter import Resync
 from rtlab.errors import ConnectionLost, StateBehind
 from rtlab.patterns.live_state import StateAt, snapshot_then_delta
 from rtlab.policies.backoff import Constant
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from tests.memory import Factory
 from tests.patterns.in_process import KINDS, client, publish, serving
 

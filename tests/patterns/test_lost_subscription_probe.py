@@ -11,7 +11,7 @@ from rtlab.client.connection import Connection
 from rtlab.errors import MessageError, MessageTooLarge, NotConnected
 from rtlab.patterns.lost_subscription_probe import LostSubscriptionProbe
 from rtlab.patterns.room_manager import RoomManager
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.testing.in_memory.memory_transport import MemoryTransport
 from tests.memory import Factory, room_server, until, welcome
 from tests.patterns.in_process import KINDS, client, drop_silently, publish, serving

@@ -22,8 +22,8 @@ from rtlab.policies.backoff import Constant
 from rtlab.policies.batching_windows import Adaptive, Batch, FixedTick
 from rtlab.policies.token_bucket import TokenBucket
 from rtlab.protocol.json_and_messagepack_codecs import JSON, MSGPACK
-from rtlab.protocol.messages import Message
-from rtlab.protocol.schemas import Schemas
+from rtlab.protocol.message_format import Message
+from rtlab.protocol.payload_schemas import Schemas
 from rtlab.testing.in_memory.memory_transport import MemoryTransport
 from rtlab.testing.mock.mock_script_steps import PeerScript
 from rtlab.testing.mock.scripted_peer import ScriptedPeer

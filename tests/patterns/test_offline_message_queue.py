@@ -14,7 +14,7 @@ import pytest
 from rtlab.errors import InvalidState, MessageError, MessageTooLarge, NotConnected, QueueError, QueueFull
 from rtlab.patterns.offline_message_queue import MessageQueue
 from rtlab.patterns.queue_sqlite_file import StoredMessage
-from rtlab.protocol.schemas import Schemas
+from rtlab.protocol.payload_schemas import Schemas
 from tests.memory import turns, until
 from tests.patterns.numbering_server import Server
 

@@ -15,7 +15,7 @@ from rtlab.errors import InvalidState, NotConnected, RequestRefused
 from rtlab.lab.lab import Lab
 from rtlab.patterns.room_manager import CALLBACKS, RoomManager
 from rtlab.policies.backoff import Constant
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.testing.in_memory.memory_transport import MemoryTransport
 from tests.memory import Factory, turns, welcome
 

@@ -18,7 +18,7 @@ from rtlab.errors import RequestRefused
 from rtlab.lab.lab import Lab
 from rtlab.patterns.room_manager import RoomManager
 from rtlab.policies.backoff import Constant
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module")]
 

@@ -11,7 +11,7 @@ from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.patterns.transport_blocklist import Blocklist
 from rtlab.patterns.transport_fallback import Fallback
 from rtlab.policies.circuit_breaker import Breaker
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.protocol.resume_fields import Resume
 from rtlab.testing.in_memory.memory_transport import MemoryTransport
 

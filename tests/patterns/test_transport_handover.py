@@ -8,7 +8,7 @@ import pytest
 
 from rtlab.errors import ConnectFailed, TransportClosed
 from rtlab.patterns.transport_handover import Handover
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.protocol.resume_fields import Resume
 from rtlab.testing.in_memory.memory_transport import MemoryTransport
 from tests.memory import Calling, turns, welcome

@@ -10,7 +10,7 @@ from rtlab.errors import MessageError
 from rtlab.protocol.batches import messages_of
 from rtlab.protocol.json_and_messagepack_codecs import JSON, MSGPACK, Codec
 from rtlab.protocol.limits import MAX_DEPTH
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 
 
 def nested(depth: int) -> Any:

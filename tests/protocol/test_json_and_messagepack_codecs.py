@@ -24,7 +24,7 @@ from rtlab.protocol.json_and_messagepack_codecs import (
     parse_json,
 )
 from rtlab.protocol.limits import MAX_DEPTH
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 
 both = pytest.mark.parametrize("codec", CODECS.values(), ids=CODECS)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.protocol.resume_fields import Resume, session_of
 
 

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from rtlab.experiments.endpoint.raw_websocket_frames import new_key, raw_frame
 from rtlab.experiments.security.login_and_message_attacks import log_in
 from rtlab.lab.lab import Lab
-from rtlab.protocol.messages import RESERVED_TYPES
+from rtlab.protocol.message_format import RESERVED_TYPES
 
 #: Of what was drawn, so many damaged copies are sent.
 DAMAGED = 24

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.server.brokers.room_publishing_interface import BrokerFailed, Published
 from rtlab.server.brokers.single_node_broker import SingleNodeBroker
-from rtlab.server.rooms.hub import Hub
+from rtlab.server.rooms.room_membership_hub import Hub
 
 __all__ = ["SlowBroker"]
 

@@ -14,7 +14,7 @@ import websockets
 from rtlab.client.client_factory_by_transport import make_client
 from rtlab.client.reconnecting_clients.webrtc_channel import WebRTCChannel
 from rtlab.errors import RequestRefused
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.server.aiohttp_app_and_routes import Server
 from rtlab.server.handlers import publish
 from rtlab.server.node import Node

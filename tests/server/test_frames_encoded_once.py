@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from rtlab.protocol.json_and_messagepack_codecs import JSON, MSGPACK, Codec
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.server.frames_encoded_once import EncodedFrame, error_message
 
 

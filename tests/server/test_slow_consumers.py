@@ -21,7 +21,7 @@ from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConn
 from rtlab.errors import ConnectFailed
 from rtlab.measure.delivery_ledger import Ledger, MessageIdentity
 from rtlab.policies.backoff import Constant
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.server.aiohttp_app_and_routes import Server
 from rtlab.server.frames_encoded_once import Burst
 from rtlab.server.node import Node

@@ -12,7 +12,7 @@ from rtlab.errors import InvalidState, RtlabError
 from rtlab.faults.fault_trace import TraceEvent
 from rtlab.measure.recorder import Recorder
 from rtlab.widgets import LatencyPlot
-from rtlab.widgets.sample_batches import POINT
+from rtlab.widgets.binary_sample_packing import POINT
 
 
 class Wire:

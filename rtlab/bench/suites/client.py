@@ -22,7 +22,7 @@ from rtlab.bench.results import Result
 from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.errors import LabError
 from rtlab.protocol.json_and_messagepack_codecs import JSON
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 
 __all__ = ["run"]
 

@@ -26,7 +26,7 @@ from rtlab.errors import RtlabError
 from rtlab.experiments.endpoint.raw_websocket_frames import new_key, raw_frame, request_head, upgrade_fields
 from rtlab.experiments.endpoint.timed_connect_steps import Wire, dial
 from rtlab.experiments.security.login_and_message_attacks import PASSWORDS
-from rtlab.lab.options_to_server_arguments import ServerOptions, as_arguments
+from rtlab.lab.lab_options_as_server_arguments import ServerOptions, as_arguments
 from rtlab.measure.cpu_time import cpu_seconds
 from rtlab.processes.descriptor_limit import raise_nofile
 from rtlab.processes.start_child_process import Child

@@ -9,7 +9,7 @@ from typing import Final
 from rtlab.client.auth.login_and_token_refresh import Tokens
 from rtlab.client.transports.transport_interface import Transport
 from rtlab.errors import ConnectFailed, NotConnected, RequestRefused, TransportClosed
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 
 __all__ = ["ConnectionTokenRenewal", "SendRequest"]
 

@@ -17,7 +17,7 @@ from rtlab.client.transports.credentials_interface import NOTHING, Proof
 from rtlab.errors import ConnectFailed, MessageError
 from rtlab.protocol.http_status_and_retry_after import REDIRECTS, UNFINISHED
 from rtlab.protocol.json_and_messagepack_codecs import parse_json
-from rtlab.protocol.messages import fields_of
+from rtlab.protocol.message_format import fields_of
 from rtlab.protocol.urls import Origin, Url
 
 __all__ = ["Tokens"]

@@ -16,11 +16,11 @@ from rtlab.client.delivery.retransmission import PER_FRAME, DeliveryMode, Retran
 from rtlab.client.message_sender import MessageSender
 from rtlab.client.pending_requests import Requests
 from rtlab.client.received_message_dispatch import MessageDispatch
-from rtlab.client.state_machine_runner import StateMachineRunner
+from rtlab.client.transition_action_runner import StateMachineRunner
 from rtlab.errors import MessageError, MessageTooLarge, NotConnected
 from rtlab.protocol.json_and_messagepack_codecs import JSON
 from rtlab.protocol.limits import MAX_MESSAGE_BYTES
-from rtlab.protocol.messages import RESERVED_TYPES, Message
+from rtlab.protocol.message_format import RESERVED_TYPES, Message
 
 __all__ = ["STREAM", "AcknowledgedSend", "kept_copy"]
 

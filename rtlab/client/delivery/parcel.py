@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rtlab.protocol.json_and_messagepack_codecs import JSON
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 
 __all__ = ["Parcel"]
 

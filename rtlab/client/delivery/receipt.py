@@ -9,7 +9,7 @@ import msgspec
 
 from rtlab.client.timeout_error_messages import within
 from rtlab.errors import InvalidState, MessageError, QueueError, RequestRefused
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 
 __all__ = ["UNACKNOWLEDGED", "Receipt"]
 

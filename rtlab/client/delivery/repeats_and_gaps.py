@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.protocol.resume_fields import Resume
 
 __all__ = ["REPEAT_WINDOW", "MessageNumbers", "NewestNames", "Novelty", "Position", "RoomProgress"]

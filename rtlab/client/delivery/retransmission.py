@@ -23,7 +23,7 @@ from rtlab.client.pending_requests import refusal_in
 from rtlab.errors import MessageError, MessageTooLarge, NotConnected, RequestRefused, RtlabError, describe
 from rtlab.policies.go_back_n_window import GoBackN
 from rtlab.processes.owned_tasks import Spawn
-from rtlab.protocol.messages import CheckedItems, Message, fields_of
+from rtlab.protocol.message_format import CheckedItems, Message, fields_of
 
 __all__ = ["PER_FRAME", "DeliveryMode", "Retransmission"]
 

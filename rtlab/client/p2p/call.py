@@ -13,7 +13,7 @@ from rtlab.client.p2p.audio_tracks import AudioStats, RemoteTrackBuffer, audio_s
 from rtlab.client.p2p.received_audio_packets import SoundPacket, keep_packets
 from rtlab.errors import TransportClosed
 from rtlab.protocol.json_and_messagepack_codecs import JSON
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.webrtc.data_channel_framing_and_pings import check_opening
 from rtlab.webrtc.loopback_ice import LoopbackPeerConnection
 from rtlab.webrtc.receive_queue import ReceiveQueue

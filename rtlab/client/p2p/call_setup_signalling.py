@@ -18,7 +18,7 @@ from aiortc import MediaStreamTrack, RTCSessionDescription
 
 from rtlab.client.p2p.call import Call
 from rtlab.errors import ConnectFailed, TransportClosed
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.webrtc.loopback_ice import LoopbackPeerConnection
 from rtlab.webrtc.relay_candidate_rewrite import Relay, through_relay
 

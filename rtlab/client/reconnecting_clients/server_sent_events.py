@@ -13,7 +13,7 @@ from rtlab.client.transports.affinity_cookies import CookieStore
 from rtlab.client.transports.sse_transport import SILENCE_TIMEOUT, SseTransport
 from rtlab.client.user_callback_errors import check_callback
 from rtlab.protocol.limits import MAX_MESSAGE_BYTES
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 
 __all__ = ["ServerSentEvents"]
 

@@ -27,7 +27,7 @@ from rtlab.protocol.http_status_and_retry_after import (
     reason_in,
 )
 from rtlab.protocol.json_and_messagepack_codecs import JSON
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.protocol.urls import Url
 
 __all__ = ["MAX_BATCH_BYTES", "MAX_BATCH_MESSAGES", "MAX_PENDING", "Upstream"]

@@ -13,7 +13,7 @@ from rtlab.client.transports._http_client import HttpClient, hint_of, loss
 from rtlab.errors import ConnectFailed, MessageError
 from rtlab.protocol.http_status_and_retry_after import code_in, is_web_page, may_retry, reason_in
 from rtlab.protocol.json_and_messagepack_codecs import parse_json
-from rtlab.protocol.messages import fields_of
+from rtlab.protocol.message_format import fields_of
 from rtlab.protocol.urls import Url
 
 __all__ = ["ask_for_tokens"]

@@ -22,7 +22,7 @@ from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.protocol.http_status_and_retry_after import close_code_for, is_web_page
 from rtlab.protocol.json_and_messagepack_codecs import JSON, parse_json
 from rtlab.protocol.limits import MAX_MESSAGE_BYTES, SLACK_BYTES
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.protocol.resume_fields import Resume, session_of, session_query
 from rtlab.protocol.transport_paths import ENDPOINTS
 from rtlab.protocol.urls import Origin, Url, parse_url

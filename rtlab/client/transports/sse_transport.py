@@ -28,7 +28,7 @@ from rtlab.protocol.http_headers import PROTOCOL_FIELD
 from rtlab.protocol.http_status_and_retry_after import may_retry
 from rtlab.protocol.json_and_messagepack_codecs import JSON
 from rtlab.protocol.limits import MAX_MESSAGE_BYTES, SLACK_BYTES
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.protocol.resume_fields import Resume, session_of, session_query
 from rtlab.protocol.transport_paths import ENDPOINTS
 from rtlab.protocol.urls import Origin, Url, parse_url

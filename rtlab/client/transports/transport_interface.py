@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.protocol.resume_fields import Resume
 from rtlab.protocol.urls import Origin
 

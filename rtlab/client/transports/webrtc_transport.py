@@ -24,7 +24,7 @@ from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.protocol.close_codes import close_code
 from rtlab.protocol.json_and_messagepack_codecs import JSON, Codec, utf8_bytes
 from rtlab.protocol.limits import MAX_MESSAGE_BYTES
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.protocol.resume_fields import Resume, session_of
 from rtlab.protocol.urls import Origin
 from rtlab.webrtc.data_channel_framing_and_pings import HIGH_WATER_BYTES, check_reliability

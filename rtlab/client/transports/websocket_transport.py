@@ -32,7 +32,7 @@ from rtlab.protocol.http_headers import check_headers
 from rtlab.protocol.http_status_and_retry_after import REDIRECTS
 from rtlab.protocol.json_and_messagepack_codecs import JSON, Codec, codec_for, utf8_bytes
 from rtlab.protocol.limits import MAX_MESSAGE_BYTES, SLACK_BYTES
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.protocol.resume_fields import Resume, session_of
 from rtlab.protocol.urls import Origin as ServerOrigin
 from rtlab.protocol.urls import parse_url

@@ -14,7 +14,7 @@ from rtlab.errors import LabError
 
 if TYPE_CHECKING:
     from rtlab.lab.lab import Lab
-    from rtlab.lab.options_to_server_arguments import ServerOptions
+    from rtlab.lab.lab_options_as_server_arguments import ServerOptions
 
 __all__ = ["RollingRestart", "real_rolling_restart"]
 

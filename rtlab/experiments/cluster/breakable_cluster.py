@@ -12,7 +12,7 @@ from rtlab.faults.client.fault_client import FaultClient
 from rtlab.lab.broker_servers import BrokerServer
 from rtlab.lab.cluster_start import until_together
 from rtlab.lab.lab import Lab
-from rtlab.lab.options_to_server_arguments import ServerOptions
+from rtlab.lab.lab_options_as_server_arguments import ServerOptions
 from rtlab.server.brokers.cluster.rendezvous_hashing import owner_of
 
 __all__ = ["BreakableCluster"]

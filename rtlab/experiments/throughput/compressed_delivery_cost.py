@@ -19,7 +19,7 @@ import msgspec
 
 from rtlab.errors import LabError
 from rtlab.measure.cpu_time import cpu_seconds
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.protocol.permessage_deflate import Deflate
 from rtlab.protocol.websocket_framing import TEXT, read_header, websocket_frame
 

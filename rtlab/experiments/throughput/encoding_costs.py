@@ -15,7 +15,7 @@ import msgspec
 
 from rtlab.errors import LabError
 from rtlab.protocol.json_and_messagepack_codecs import JSON, Codec
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.protocol.permessage_deflate import Deflate, Deflater, deflated
 from rtlab.protocol.websocket_framing import BINARY, TEXT, read_header, websocket_frame
 

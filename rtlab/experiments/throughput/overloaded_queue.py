@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rtlab.lab.lab import Lab
-    from rtlab.protocol.messages import Message
+    from rtlab.protocol.message_format import Message
 
 __all__ = ["PlayedQueue", "ServedQueue", "play_overflow", "queue_waits", "serve_poisson"]
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.resources import data_path
 
 __all__ = ["FEEDS", "load_feed", "main", "make_feed"]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from rtlab.lab.lab import Lab
     from rtlab.measure.recorder import Recorder
-    from rtlab.protocol.messages import Message
+    from rtlab.protocol.message_format import Message
 
 __all__ = ["PolicyRun", "stall_consumers"]
 

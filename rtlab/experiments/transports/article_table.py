@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from rtlab.widgets.verdicts.format_quantity import quantity
+from rtlab.widgets.verdicts.format_number_with_unit import quantity
 from rtlab.widgets.verdicts.plain_table import PlainTable
 from rtlab.widgets.verdicts.verdict_row import marked
 

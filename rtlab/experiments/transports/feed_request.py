@@ -10,7 +10,7 @@ from rtlab.errors import LabError
 if TYPE_CHECKING:
     from rtlab.client.connection import Connection
     from rtlab.client.event_emitter import Disconnected
-    from rtlab.protocol.messages import Message
+    from rtlab.protocol.message_format import Message
 
 __all__ = ["take_feed"]
 

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from rtlab.capture.http_exchanges import Exchange, exchanges
+from rtlab.capture.captured_http_exchanges import Exchange, exchanges
 from rtlab.capture.measurement_retry import again_while_busy
 from rtlab.capture.tcp_tap import Tap
 from rtlab.client.reconnecting_clients.long_polling import LongPolling
@@ -30,7 +30,7 @@ from rtlab.faults.client.fault_client import FaultClient
 from rtlab.measure.event_loop_lag import LoopLag
 from rtlab.measure.statistics.bootstrap import bootstrap_mean
 from rtlab.processes.owned_tasks import together
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

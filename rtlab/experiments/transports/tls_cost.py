@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 import numpy as np
 
-from rtlab.capture.tls_exchange import TlsExchange, tls_exchange
+from rtlab.capture.tls_handshake_bytes import TlsExchange, tls_exchange
 from rtlab.errors import LabError
 from rtlab.measure.cpu_time import CpuWatch
 

@@ -16,7 +16,7 @@ from rtlab.models.polling import long_poll_extra_wait
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from rtlab.capture.http_exchanges import Exchange
+    from rtlab.capture.captured_http_exchanges import Exchange
 
 __all__ = ["WaitPoint", "polls_figure", "wait_figure"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple, Protocol
 
 from rtlab.errors import RtlabError
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.server.latency_histogram_buckets import Histogram
 from rtlab.server.maybe_awaitable_values import Later
 

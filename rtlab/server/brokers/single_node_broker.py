@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.server.brokers.room_publishing_interface import Published
-from rtlab.server.rooms.hub import Hub
+from rtlab.server.rooms.room_membership_hub import Hub
 
 __all__ = ["SingleNodeBroker"]
 

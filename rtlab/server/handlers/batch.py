@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 from rtlab.errors import MessageError
 from rtlab.protocol.batches import message_of
 from rtlab.protocol.limits import MAX_BATCH
-from rtlab.protocol.messages import CheckedItems, Message
+from rtlab.protocol.message_format import CheckedItems, Message
 from rtlab.server.frames_encoded_once import RoomPosition
 from rtlab.server.handlers.handler_interface import Services
 from rtlab.server.incoming_message import Answer, Incoming

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.server.handlers.handler_interface import Services, field
 from rtlab.server.incoming_message import Answer, Incoming
 

@@ -12,8 +12,8 @@ from rtlab.server.event_loop.work_slice_scheduler import Turns
 from rtlab.server.incoming_message import NOT_ASKED, Answer, Answers, Decoder, Incoming
 from rtlab.server.maybe_awaitable_values import Later
 from rtlab.server.refusal_and_end_reasons import AnswerPayload, Refused
-from rtlab.server.rooms.hub import Hub
 from rtlab.server.rooms.name_and_join_rules import check_name
+from rtlab.server.rooms.room_membership_hub import Hub
 from rtlab.server.sessions.outbox_deduplication_and_fencing import Producers
 from rtlab.server.sessions.session_with_replay import Session
 from rtlab.server.sessions.slow_consumer_queue import OverflowOptions, OverflowRules

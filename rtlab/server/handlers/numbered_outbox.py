@@ -8,7 +8,7 @@ from typing import Final, NoReturn
 
 import msgspec
 
-from rtlab.protocol.messages import RESERVED_TYPES
+from rtlab.protocol.message_format import RESERVED_TYPES
 from rtlab.server.handlers.handler_interface import MessageHandler, Services
 from rtlab.server.incoming_message import Answer, Incoming
 from rtlab.server.maybe_awaitable_values import Later, then

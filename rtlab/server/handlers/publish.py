@@ -7,14 +7,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from rtlab.protocol.messages import RESERVED_TYPES, Message
+from rtlab.protocol.message_format import RESERVED_TYPES, Message
 from rtlab.server.brokers.room_publishing_interface import BrokerFailed, Published
 from rtlab.server.handlers.handler_interface import Services, room_of
 from rtlab.server.incoming_message import Answer, Incoming
 from rtlab.server.maybe_awaitable_values import Later, forward, then
 from rtlab.server.refusal_and_end_reasons import Refused
-from rtlab.server.rooms.hub import Hub
 from rtlab.server.rooms.name_and_join_rules import check_name
+from rtlab.server.rooms.room_membership_hub import Hub
 
 __all__ = ["BLOCK_TIMEOUT", "BROKER_TIMEOUT", "publish"]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rtlab.errors import MessageError
 from rtlab.protocol.duplicate_keys import check_json_keys, check_msgpack_keys
-from rtlab.protocol.schemas import Schemas
+from rtlab.protocol.payload_schemas import Schemas
 from rtlab.server.authorization_while_connected import Reauthorization
 from rtlab.server.deliberate_security_holes import CheckFirstValues, resolve_room
 from rtlab.server.incoming_message import Incoming

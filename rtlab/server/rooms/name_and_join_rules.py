@@ -7,7 +7,7 @@ from typing import Final
 
 from rtlab.protocol.limits import NAME_CHARS
 from rtlab.server.refusal_and_end_reasons import Refused
-from rtlab.server.rooms.hub import Hub
+from rtlab.server.rooms.room_membership_hub import Hub
 
 __all__ = ["MAX_ROOMS", "check_entry", "check_name", "is_name"]
 

@@ -15,7 +15,7 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.server.event_loop.high_resolution_timer import open_timer
 
 __all__ = ["MAX_COUNT", "MAX_RATE", "MAX_SIZE", "Feed", "FeedPlan", "parse_plan"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator
 
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.server.rooms.fan_out import FanOut
 from rtlab.server.sessions.session_limits import SessionLimits
 from rtlab.server.sessions.session_with_replay import Session

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Final, TypeVar
 
 from rtlab.policies.drop_or_conflate_on_overflow import Overflow
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.server.auth.principal import Principal
 from rtlab.server.frames_encoded_once import Burst, EncodedFrame, RoomPosition, sendable
 from rtlab.server.maybe_awaitable_values import InOrder, Later, forward

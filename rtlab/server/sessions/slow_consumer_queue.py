@@ -21,7 +21,7 @@ from rtlab.policies.drop_or_conflate_on_overflow import (
     Skipped,
     SlowReader,
 )
-from rtlab.protocol.messages import Message, fields_of
+from rtlab.protocol.message_format import Message, fields_of
 from rtlab.server.frames_encoded_once import EncodedFrame, RoomPosition, sendable
 
 __all__ = ["MAX_QUEUE_FACTOR", "STALL_SECONDS", "OverflowOptions", "OverflowRules", "SlowConsumerQueue"]

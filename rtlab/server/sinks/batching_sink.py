@@ -13,7 +13,7 @@ from typing import Final
 
 from rtlab.policies.batching_windows import BatchWindow
 from rtlab.protocol.json_and_messagepack_codecs import Codec
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.server.frames_encoded_once import Burst, EncodedFrame
 from rtlab.server.sinks.sink_interface import Sink, write_each
 

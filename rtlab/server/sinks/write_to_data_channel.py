@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from rtlab.errors import MessageTooLarge
 from rtlab.protocol.json_and_messagepack_codecs import Codec
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.server.frames_encoded_once import Burst, EncodedFrame, error_message
 from rtlab.server.sinks.sink_interface import write_each
 from rtlab.webrtc.data_channel_framing_and_pings import DataLink

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from rtlab.errors import ConnectFailed, TransportClosed
 from rtlab.protocol.json_and_messagepack_codecs import JSON
 from rtlab.protocol.limits import MAX_MESSAGE_BYTES
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.protocol.resume_fields import Resume
 from rtlab.protocol.urls import Origin
 

@@ -11,7 +11,7 @@ from rtlab.client.connection import Connection
 from rtlab.client.transports.websocket_transport import WebSocketTransport, closed_by
 from rtlab.protocol.json_and_messagepack_codecs import JSON, Codec
 from rtlab.protocol.limits import MAX_MESSAGE_BYTES
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.testing.fake_clock import loop_time
 from rtlab.testing.mock.mock_script_steps import PeerScript
 from rtlab.testing.mock.mock_websocket import MockWebSocket

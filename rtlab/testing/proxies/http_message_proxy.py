@@ -14,7 +14,7 @@ from yarl import URL
 from rtlab.errors import RtlabError, describe
 from rtlab.faults.toxics.message_boundary_scanner import EventScanner
 from rtlab.protocol.urls import parse_url
-from rtlab.testing.proxies.drop_repeat_and_hold_rules import MessageRules, Sender
+from rtlab.testing.proxies.proxy_rules_for_single_messages import MessageRules, Sender
 
 __all__ = ["HttpMessageProxy"]
 

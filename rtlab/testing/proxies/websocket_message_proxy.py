@@ -32,7 +32,7 @@ from rtlab.testing.mock.mock_frames import (
     Request,
     Response,
 )
-from rtlab.testing.proxies.drop_repeat_and_hold_rules import MessageRules
+from rtlab.testing.proxies.proxy_rules_for_single_messages import MessageRules
 
 __all__ = ["MessageProxy"]
 

@@ -14,7 +14,7 @@ from rtlab.measure.recorder import Recorder
 from rtlab.measure.recording_csv_and_parquet import Recording, read_recording
 from rtlab.policies.state_machine_types import State
 from rtlab.protocol.json_and_messagepack_codecs import JSON
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.testing.recordings.journal import Journal, JournalEntry, JournalError
 
 __all__ = ["MAX_SAMPLES", "run_of"]

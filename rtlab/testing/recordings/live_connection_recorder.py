@@ -17,7 +17,7 @@ from rtlab.client.user_callback_errors import call, check_callback
 from rtlab.errors import describe
 from rtlab.processes.monotonic_clock_boot_id import boot_id
 from rtlab.protocol.json_and_messagepack_codecs import JSON
-from rtlab.protocol.messages import Message, fields_of
+from rtlab.protocol.message_format import Message, fields_of
 from rtlab.testing.recordings.journal import Journal, JournalEntry
 
 __all__ = ["CONNECTION_EVENTS", "Recorded", "WireRecording"]

@@ -29,7 +29,7 @@ from rtlab.measure.event_loop_lag import LoopLag
 from rtlab.measure.preallocated_sample_log import Series
 from rtlab.measure.recorder import Recorder
 from rtlab.protocol.json_and_messagepack_codecs import JSON, parse_json
-from rtlab.protocol.messages import Message, fields_of
+from rtlab.protocol.message_format import Message, fields_of
 from rtlab.testing.recordings.journal import Journal, JournalEntry, JournalError
 from rtlab.testing.recordings.journal_loader import run_of
 

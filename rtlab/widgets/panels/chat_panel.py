@@ -26,7 +26,7 @@ from rtlab.widgets.panels.panel_code_cells import chat_code
 
 if TYPE_CHECKING:
     from rtlab.client.connection import Connection
-    from rtlab.protocol.messages import Message
+    from rtlab.protocol.message_format import Message
 
 __all__ = ["ChatPanel"]
 

@@ -15,7 +15,7 @@ import traitlets
 
 from rtlab.errors import LabError
 from rtlab.measure.monitoring.alert_rules import DEFAULT_ALERTS, Alert
-from rtlab.measure.monitoring.node_watch import NodeWatch
+from rtlab.measure.monitoring.scrape_all_nodes import NodeWatch
 from rtlab.widgets.browser_message_on_lab_loop import LoopCallback
 from rtlab.widgets.page_files import page_files
 from rtlab.widgets.stop_button_wait import Stoppable

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import traitlets
 
-from rtlab.protocol.messages import RESERVED_TYPES
+from rtlab.protocol.message_format import RESERVED_TYPES
 from rtlab.widgets.page_files import page_files
 from rtlab.widgets.panels.chat_lines import text_of
 from rtlab.widgets.panels.copy_as_code_button import CopyAsCode
@@ -19,7 +19,7 @@ from rtlab.widgets.panels.polled_panel import PolledPanel
 if TYPE_CHECKING:
     from rtlab.client.event_emitter import Resync
     from rtlab.patterns.room_manager import RoomManager
-    from rtlab.protocol.messages import Message
+    from rtlab.protocol.message_format import Message
 
 __all__ = ["RoomsPanel"]
 

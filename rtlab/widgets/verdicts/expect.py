@@ -10,7 +10,7 @@ import numpy as np
 
 from rtlab.errors import RtlabError
 from rtlab.figures.chart_style.labels import readable
-from rtlab.widgets.verdicts.format_quantity import quantity
+from rtlab.widgets.verdicts.format_number_with_unit import quantity
 from rtlab.widgets.verdicts.judge_value import EachOnce, ExpectedValue, Range, Same
 
 __all__ = [

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rtlab.errors import RtlabError
 from rtlab.figures.chart_style.labels import readable
-from rtlab.widgets.verdicts.format_quantity import quantity
+from rtlab.widgets.verdicts.format_number_with_unit import quantity
 
 __all__ = [
     "CheckOutcome",

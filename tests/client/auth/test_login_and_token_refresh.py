@@ -17,7 +17,7 @@ from rtlab.client.auth.login_and_token_refresh import Tokens
 from rtlab.client.transports._httpcore_backend import Backend
 from rtlab.errors import ConnectFailed, NotConnected
 from rtlab.patterns.secure_websocket import SecureWebSocket
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.protocol.urls import parse_url
 from rtlab.testing.in_memory.memory_transport import MemoryTransport
 from rtlab.testing.scripted_http import ReceivedRequest, ScriptedServer

@@ -8,7 +8,7 @@ import pytest
 
 from rtlab.client.delivery.receipt import Receipt
 from rtlab.errors import MessageError, NotConnected, QueueError, QueueFull, RequestRefused
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 
 
 async def receipt():

@@ -19,7 +19,7 @@ from rtlab.lab.lab import Lab
 from rtlab.policies.backoff import Constant
 from rtlab.processes.owned_tasks import OwnedTasks
 from rtlab.protocol.http_status_and_retry_after import MAX_RETRY_AFTER
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.testing.in_memory.memory_transport import MemoryTransport
 from tests.memory import FAST, Factory, turns, until, welcome
 

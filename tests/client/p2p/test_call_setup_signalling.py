@@ -17,7 +17,7 @@ from rtlab.client.event_emitter import Emitter
 from rtlab.client.p2p.audio_tracks import ToneTrack
 from rtlab.client.p2p.call_setup_signalling import SIGNAL, Peer
 from rtlab.errors import ConnectFailed, TransportClosed
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.webrtc.loopback_ice import LoopbackPeerConnection
 
 

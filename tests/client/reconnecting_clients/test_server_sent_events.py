@@ -15,7 +15,7 @@ from rtlab.patterns.message_batcher import MessageBatcher
 from rtlab.patterns.offline_message_queue import MessageQueue
 from rtlab.patterns.realtime_client import RealtimeConnection
 from rtlab.protocol.http_headers import PROTOCOL, PROTOCOL_FIELD
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.testing.scripted_http import ReceivedRequest, ScriptedServer, response
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"

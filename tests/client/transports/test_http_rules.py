@@ -28,7 +28,7 @@ from rtlab.client.transports.webrtc_transport import WebRTCTransport
 from rtlab.client.transports.websocket_transport import WebSocketTransport
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.patterns.realtime_client import RealtimeConnection
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.protocol.resume_fields import Resume
 from rtlab.testing.scripted_http import ReceivedRequest, ScriptedServer, response
 

@@ -18,7 +18,7 @@ from rtlab.client.transports import longpoll_transport
 from rtlab.client.transports.longpoll_transport import LongPollTransport
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.protocol.close_codes import should_reconnect
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.protocol.resume_fields import Resume
 from rtlab.testing.scripted_http import ReceivedRequest, ScriptedServer, response
 

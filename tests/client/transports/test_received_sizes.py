@@ -12,7 +12,7 @@ from rtlab.client.reconnecting_clients.server_sent_events import ServerSentEvent
 from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.client.transports._batch_query import batches_within
 from rtlab.protocol.json_and_messagepack_codecs import JSON
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.protocol.urls import parse_url
 from tests.patterns.in_process import client, publish, serving
 

@@ -12,7 +12,7 @@ from rtlab.client.transports import _send_by_post
 from rtlab.client.transports._http_client import HttpClient
 from rtlab.client.transports._send_by_post import Upstream
 from rtlab.errors import MessageError, MessageTooLarge, TransportClosed
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.protocol.urls import parse_url
 from rtlab.testing.scripted_http import ReceivedRequest, ScriptedServer, response
 

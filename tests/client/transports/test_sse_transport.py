@@ -19,7 +19,7 @@ from rtlab.client.reconnecting_clients.server_sent_events import ServerSentEvent
 from rtlab.client.transports.sse_transport import SseTransport
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.protocol.json_and_messagepack_codecs import JSON
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.protocol.resume_fields import Resume
 from rtlab.testing.scripted_http import ReceivedRequest, ScriptedServer, response
 

@@ -22,7 +22,7 @@ from rtlab.client.transports.webrtc_transport import WebRTCTransport
 from rtlab.errors import ConnectFailed, MessageError, MessageTooLarge, TransportClosed
 from rtlab.protocol.http_headers import PROTOCOL, PROTOCOL_FIELD
 from rtlab.protocol.json_and_messagepack_codecs import JSON, MSGPACK, codec_for
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.protocol.resume_fields import Resume
 from rtlab.webrtc.data_channel_framing_and_pings import DataLink
 from rtlab.webrtc.loopback_ice import LoopbackPeerConnection

@@ -19,7 +19,7 @@ from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConn
 from rtlab.errors import ConnectFailed, MessageTooLarge, NotConnected
 from rtlab.policies.backoff import Constant
 from rtlab.protocol.json_and_messagepack_codecs import CODECS, JSON, MSGPACK
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.protocol.permessage_deflate import Deflate
 from rtlab.protocol.websocket_framing import BINARY, websocket_frame
 

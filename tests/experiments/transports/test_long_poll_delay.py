@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from rtlab.capture import measurement_retry
-from rtlab.capture.http_exchanges import exchanges
+from rtlab.capture.captured_http_exchanges import exchanges
 from rtlab.capture.tcp_tap import Tap, TappedConnection
 from rtlab.client.reconnecting_clients.long_polling import LongPolling
 from rtlab.errors import MachineBusy

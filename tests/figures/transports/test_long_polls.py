@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rtlab.capture.http_exchanges import Exchange
+from rtlab.capture.captured_http_exchanges import Exchange
 from rtlab.figures.transports.long_polls import WaitPoint, polls_figure, wait_figure
 
 

@@ -20,7 +20,7 @@ from rtlab.client.transports.webrtc_transport import WebRTCTransport
 from rtlab.errors import ConnectFailed, MessageTooLarge, TransportClosed
 from rtlab.protocol.http_headers import PROTOCOL, PROTOCOL_FIELD
 from rtlab.protocol.json_and_messagepack_codecs import JSON, MSGPACK
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.protocol.resume_fields import Resume
 from rtlab.server.aiohttp_app_and_routes import Server
 from rtlab.server.endpoints import webrtc_peers

@@ -10,7 +10,7 @@ import pytest_asyncio
 from rtlab.client.client_factory_by_transport import make_client
 from rtlab.errors import MessageError, RequestRefused
 from rtlab.lab.lab import Lab
-from rtlab.protocol.schemas import Schemas
+from rtlab.protocol.payload_schemas import Schemas
 from rtlab.protocol.transport_names import TRANSPORTS
 
 

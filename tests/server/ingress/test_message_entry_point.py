@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from rtlab.protocol.json_and_messagepack_codecs import JSON, MSGPACK
 from rtlab.protocol.limits import MAX_DEPTH
-from rtlab.protocol.messages import RESERVED_TYPES, Message
+from rtlab.protocol.message_format import RESERVED_TYPES, Message
 from rtlab.server.brokers.single_node_broker import SingleNodeBroker
 from rtlab.server.event_loop.work_slice_scheduler import Turns
 from rtlab.server.frames_encoded_once import Burst, EncodedFrame, RoomPosition
@@ -24,9 +24,9 @@ from rtlab.server.handlers.start_and_stop_feeds import MAX_FEEDS, MAX_TOTAL_RATE
 from rtlab.server.incoming_message import ON_STREAM, Incoming
 from rtlab.server.ingress.message_entry_point import Ingress
 from rtlab.server.refusal_and_end_reasons import AnswerPayload
-from rtlab.server.rooms.hub import Hub
 from rtlab.server.rooms.name_and_join_rules import MAX_ROOMS
 from rtlab.server.rooms.room_limits import HubLimits
+from rtlab.server.rooms.room_membership_hub import Hub
 from rtlab.server.sessions.fixed_schedule_feed import MAX_RATE
 from rtlab.server.sessions.outbox_deduplication_and_fencing import ProducerLimits, Producers
 from rtlab.server.sessions.session_limits import SessionLimits

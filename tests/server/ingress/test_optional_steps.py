@@ -9,8 +9,8 @@ import pytest
 
 from rtlab.policies.drop_or_conflate_on_overflow import Overflow
 from rtlab.protocol.json_and_messagepack_codecs import JSON, MSGPACK, Codec
-from rtlab.protocol.messages import Message
-from rtlab.protocol.schemas import Schemas
+from rtlab.protocol.message_format import Message
+from rtlab.protocol.payload_schemas import Schemas
 from rtlab.server.connect_request_parser import ConnectRequest
 from rtlab.server.sessions.slow_consumer_queue import OverflowOptions
 from tests.server.ingress.bench import Bench, results_of_batch

@@ -5,12 +5,12 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.server.brokers.single_node_broker import SingleNodeBroker
 from rtlab.server.event_loop.work_slice_scheduler import Turns
 from rtlab.server.frames_encoded_once import Burst, EncodedFrame
 from rtlab.server.rooms.fan_out import BURST_FRAMES, FanOut
-from rtlab.server.rooms.hub import Hub
+from rtlab.server.rooms.room_membership_hub import Hub
 
 #: Seconds of a slice, and of a delivery, on a clock that only deliveries move: half a slice is for them.
 SLICE = 1.0

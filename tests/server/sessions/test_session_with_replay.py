@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtlab.policies.drop_or_conflate_on_overflow import Overflow
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.server.frames_encoded_once import Burst, EncodedFrame, RoomPosition
 from rtlab.server.sessions.session_limits import SessionLimits
 from rtlab.server.sessions.session_with_replay import Session

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from rtlab.policies.drop_or_conflate_on_overflow import parse_overflow
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.server.frames_encoded_once import EncodedFrame
 from rtlab.server.sessions.slow_consumer_queue import OverflowOptions, OverflowRules, SlowConsumerQueue
 

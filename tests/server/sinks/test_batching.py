@@ -21,7 +21,7 @@ from rtlab.errors import ConnectFailed
 from rtlab.lab.lab import Lab
 from rtlab.policies.backoff import Constant
 from rtlab.protocol.json_and_messagepack_codecs import JSON, MSGPACK, codec_for
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.server.frames_encoded_once import EncodedFrame, RoomPosition
 from rtlab.server.sinks.write_to_event_stream import EventStreamSink
 from tests.server.sinks.transports import Transport

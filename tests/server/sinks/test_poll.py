@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.server.frames_encoded_once import EncodedFrame
 from rtlab.server.sinks.write_to_waiting_poll import PollSink
 

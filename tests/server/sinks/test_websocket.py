@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 
 from rtlab.protocol.json_and_messagepack_codecs import JSON, MSGPACK
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.protocol.permessage_deflate import Deflate
 from rtlab.server.event_loop.work_slice_scheduler import Turns
 from rtlab.server.frames_encoded_once import Burst, EncodedFrame

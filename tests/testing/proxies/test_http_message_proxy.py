@@ -12,8 +12,8 @@ import pytest_asyncio
 from rtlab import Lab, LongPolling, ServerSentEvents
 from rtlab.errors import ConnectFailed, RtlabError
 from rtlab.testing.mock.mock_script_steps import ScriptError
-from rtlab.testing.proxies.drop_repeat_and_hold_rules import MessageRules
 from rtlab.testing.proxies.http_message_proxy import HttpMessageProxy
+from rtlab.testing.proxies.proxy_rules_for_single_messages import MessageRules
 from rtlab.testing.scripted_http import ReceivedRequest, ScriptedServer, response
 
 BOTH = pytest.mark.parametrize("make", [ServerSentEvents, LongPolling])

@@ -18,7 +18,7 @@ from rtlab.testing.in_memory.unreliable_network import MessageFaults
 from rtlab.testing.mock.mock_script_steps import PeerScript, ScriptError, echo
 from rtlab.testing.mock.mock_websocket import MockWebSocket
 from rtlab.testing.mock.scripted_peer import ScriptedPeer, ScriptFailed
-from rtlab.testing.proxies.drop_repeat_and_hold_rules import MessageRules
+from rtlab.testing.proxies.proxy_rules_for_single_messages import MessageRules
 from rtlab.testing.proxies.websocket_message_proxy import MessageProxy
 
 WORDS = ["one", "two", "three", "four"]

@@ -6,7 +6,7 @@ import asyncio
 
 from rtlab import Constant, Lab, WebSocketConnection
 from rtlab.protocol.json_and_messagepack_codecs import JSON, MSGPACK
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.testing.mock.mock_script_steps import PeerScript
 from rtlab.testing.recordings.journal import Journal
 from rtlab.testing.recordings.live_connection_recorder import WireRecording

@@ -10,7 +10,7 @@ import pytest
 from rtlab.client.event_emitter import Connected, Disconnected
 from rtlab.errors import InvalidState
 from rtlab.protocol.json_and_messagepack_codecs import JSON
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.testing.recordings.journal import Journal, JournalEntry, JournalError
 from rtlab.testing.recordings.replayed_connection import Replay
 

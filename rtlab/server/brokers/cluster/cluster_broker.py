@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.server.brokers.carrying.carrier_interface import Carried, Carrier
 from rtlab.server.brokers.cluster.cluster_membership import Membership, Timings
 from rtlab.server.brokers.cluster.dead_node_detection import LifeLines
@@ -41,7 +41,7 @@ from rtlab.server.brokers.cluster.send_to_nodes import ALL, NodeLink, address_of
 from rtlab.server.brokers.room_publishing_interface import BrokerFailed, Published
 from rtlab.server.latency_histogram_buckets import Histogram
 from rtlab.server.maybe_awaitable_values import Later
-from rtlab.server.rooms.hub import Hub
+from rtlab.server.rooms.room_membership_hub import Hub
 
 __all__ = ["ClusterBroker"]
 

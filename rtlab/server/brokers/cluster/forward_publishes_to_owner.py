@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.server.brokers.cluster.cluster_membership import Membership
 from rtlab.server.brokers.cluster.node_message_encoding import Forward, Reply
 from rtlab.server.brokers.cluster.owned_rooms_and_handover import OwnedRooms

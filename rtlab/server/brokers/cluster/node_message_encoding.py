@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 
 __all__ = [
     "AskHistory",

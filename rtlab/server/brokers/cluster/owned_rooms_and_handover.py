@@ -13,14 +13,14 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Final
 
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.server.brokers.cluster.cluster_membership import Membership
 from rtlab.server.brokers.cluster.node_message_encoding import AskHistory, Handed, Out, RoomHandover, Told
 from rtlab.server.brokers.cluster.room_sequencer import PublishCallback, RoomSequencer, new_epoch, term_of
 from rtlab.server.brokers.cluster.send_to_nodes import ALL, NodeLink
 from rtlab.server.brokers.room_publishing_interface import BrokerFailed
 from rtlab.server.frames_encoded_once import EncodedFrame
-from rtlab.server.rooms.hub import Hub
+from rtlab.server.rooms.room_membership_hub import Hub
 
 __all__ = ["OwnedRooms"]
 

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.server.brokers.room_publishing_interface import BrokerFailed, Published
 
 __all__ = ["UNKNOWN_EPOCH", "PublishCallback", "RoomSequencer", "new_epoch", "term_of"]

@@ -6,14 +6,14 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Final
 
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.server.brokers.cluster.cluster_membership import Membership
 from rtlab.server.brokers.cluster.node_message_encoding import AskHistory, RoomHandover, RoomUsers, Told
 from rtlab.server.brokers.cluster.owned_rooms_and_handover import OwnedRooms
 from rtlab.server.brokers.cluster.room_sequencer import UNKNOWN_EPOCH
 from rtlab.server.brokers.cluster.send_to_nodes import ALL, NodeLink, address_of
 from rtlab.server.maybe_awaitable_values import Later
-from rtlab.server.rooms.hub import Hub
+from rtlab.server.rooms.room_membership_hub import Hub
 
 __all__ = ["FollowedRooms"]
 

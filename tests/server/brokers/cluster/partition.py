@@ -20,14 +20,14 @@ from typing import Any
 
 from rtlab.faults.proxy.proxy_collection import Collection
 from rtlab.lab.broker_servers import BrokerServer
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.server.brokers.carrier_by_broker_url import carrier_for
 from rtlab.server.brokers.cluster.cluster_broker import ClusterBroker
 from rtlab.server.brokers.cluster.rendezvous_hashing import owner_of
 from rtlab.server.brokers.room_publishing_interface import BrokerFailed
 from rtlab.server.frames_encoded_once import EncodedFrame
 from rtlab.server.maybe_awaitable_values import settled
-from rtlab.server.rooms.hub import Hub
+from rtlab.server.rooms.room_membership_hub import Hub
 
 #: What begins the program: a network of its own, and the right to change it, also for who is not root.
 WHERE = ("unshare", "--user", "--map-root-user", "--net")

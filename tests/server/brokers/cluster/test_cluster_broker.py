@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.server.brokers.carrier_by_broker_url import carrier_for
 from rtlab.server.brokers.cluster.cluster_broker import ClusterBroker
 from rtlab.server.brokers.cluster.cluster_membership import Timings
@@ -28,7 +28,7 @@ from rtlab.server.brokers.cluster.rendezvous_hashing import owner_of
 from rtlab.server.brokers.room_publishing_interface import BrokerFailed, Published
 from rtlab.server.frames_encoded_once import EncodedFrame
 from rtlab.server.maybe_awaitable_values import settled
-from rtlab.server.rooms.hub import Hub
+from rtlab.server.rooms.room_membership_hub import Hub
 
 #: So long that no busy machine makes a node look dead: time passes when a test says so.
 TIMINGS = Timings(beat=0.05, lease=60.0, dead=80.0)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 from rtlab.lab.broker_servers import BrokerServer
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.server.__main__ import _loop_factory
 from rtlab.server.brokers.carrier_by_broker_url import carrier_for
 from rtlab.server.brokers.cluster.cluster_broker import ClusterBroker
@@ -17,7 +17,7 @@ from rtlab.server.brokers.cluster.cluster_membership import Timings
 from rtlab.server.brokers.cluster.dead_node_detection import LifeLines
 from rtlab.server.brokers.cluster.rendezvous_hashing import owner_of
 from rtlab.server.maybe_awaitable_values import settled
-from rtlab.server.rooms.hub import Hub
+from rtlab.server.rooms.room_membership_hub import Hub
 from tests.server.brokers.cluster.test_cluster_broker import Member, until
 
 #: Silence says nothing for an hour: only the end of a process does.
@@ -28,7 +28,7 @@ import asyncio, sys, time
 from rtlab.server.brokers.carrier_by_broker_url import carrier_for
 from rtlab.server.brokers.cluster.cluster_broker import ClusterBroker
 from rtlab.server.brokers.cluster.cluster_membership import Timings
-from rtlab.server.rooms.hub import Hub
+from rtlab.server.rooms.room_membership_hub import Hub
 from rtlab.processes.parent_watch import watch_parent
 from rtlab.server.__main__ import _loop_factory
 

@@ -1,4 +1,4 @@
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.server.brokers.cluster.room_sequencer import RoomSequencer, new_epoch, term_of
 from rtlab.server.brokers.room_publishing_interface import BrokerFailed, Published
 

@@ -7,7 +7,7 @@ import pytest
 from rtlab.errors import MessageError
 from rtlab.protocol.json_and_messagepack_codecs import CODECS, JSON
 from rtlab.protocol.limits import MAX_DEPTH
-from rtlab.protocol.messages import CheckedItems, Message, check_payload
+from rtlab.protocol.message_format import CheckedItems, Message, check_payload
 
 both = pytest.mark.parametrize("codec", CODECS.values(), ids=CODECS)
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from rtlab.errors import MessageError
-from rtlab.protocol.messages import Message
-from rtlab.protocol.schemas import SchemaError, Schemas
+from rtlab.protocol.message_format import Message
+from rtlab.protocol.payload_schemas import SchemaError, Schemas
 
 OURS = Schemas.load()
 

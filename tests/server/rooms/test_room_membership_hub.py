@@ -6,11 +6,11 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.server.brokers.single_node_broker import SingleNodeBroker
 from rtlab.server.frames_encoded_once import Burst, EncodedFrame
-from rtlab.server.rooms.hub import Hub
 from rtlab.server.rooms.room_limits import HubLimits
+from rtlab.server.rooms.room_membership_hub import Hub
 
 
 class Clock:

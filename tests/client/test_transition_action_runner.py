@@ -19,7 +19,7 @@ from rtlab.errors import ConnectFailed, TransportClosed
 from rtlab.lab.lab import Lab
 from rtlab.policies.backoff import Constant
 from rtlab.policies.state_machine_types import Close, Connect, Lost, Open, TellDisconnected
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.testing.in_memory.memory_transport import MemoryTransport
 from tests.memory import FAST, Factory, leftovers, names, turns, until, welcome
 

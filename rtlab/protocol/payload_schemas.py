@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 from rtlab.errors import MessageError, RtlabError
 from rtlab.protocol.json_and_messagepack_codecs import parse_json
-from rtlab.protocol.messages import Message, fields_of
+from rtlab.protocol.message_format import Message, fields_of
 from rtlab.resources import data_path
 
 if TYPE_CHECKING:

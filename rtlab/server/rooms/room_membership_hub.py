@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 from rtlab.server.frames_encoded_once import EncodedFrame, RoomPosition, sendable
 from rtlab.server.rooms.fan_out import FanOut
 from rtlab.server.rooms.room import Member, Room

@@ -6,7 +6,7 @@ import asyncio
 
 from rtlab import Lab
 from rtlab.measure.monitoring.alert_rules import DEFAULT_ALERTS
-from rtlab.measure.monitoring.node_watch import NodeWatch
+from rtlab.measure.monitoring.scrape_all_nodes import NodeWatch
 
 
 def states_of(watch: NodeWatch, node: str) -> dict[str, str]:

@@ -11,7 +11,7 @@ import numpy as np
 from rtlab.capture.tcp_tap import TappedConnection
 from rtlab.protocol.http1_message_parser import Head, parse_head, take_body
 from rtlab.protocol.json_and_messagepack_codecs import JSON, parse_json
-from rtlab.protocol.messages import Message
+from rtlab.protocol.message_format import Message
 
 __all__ = ["Exchange", "exchanges"]
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtlab.measure.recorder import Recorder
-from rtlab.widgets.sample_batches import POINT, Packer, fell_silent, running_percentiles
+from rtlab.widgets.binary_sample_packing import POINT, Packer, fell_silent, running_percentiles
 
 
 def at_zero(**options: Any) -> Recorder:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from rtlab.errors import LabError
-from rtlab.lab.options_to_server_arguments import ServerOptions, as_arguments
+from rtlab.lab.lab_options_as_server_arguments import ServerOptions, as_arguments
 from rtlab.protocol.permessage_deflate import Deflate
 from rtlab.server.command_line import make_parser
 

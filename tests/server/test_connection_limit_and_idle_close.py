@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rtlab.server.open_connection_limit import TcpConnections
+from rtlab.server.connection_limit_and_idle_close import TcpConnections
 
 
 class Handler:
