@@ -18,10 +18,10 @@ from rtlab.cli.common_flags import Json
 from rtlab.errors import RtlabError
 
 if TYPE_CHECKING:
-    from rtlab.faults.fault_timeline_script import FaultScript
     from rtlab.faults.fault_trace import Trace, TraceEvent
     from rtlab.faults.proxy.proxy_base_class import Proxy
     from rtlab.faults.script_player import Player
+    from rtlab.faults.seeded_fault_timeline import FaultScript
 
 __all__ = ["proxy"]
 
@@ -61,7 +61,7 @@ def _load(path: Path, seed: int | None) -> FaultScript:
     import msgspec
 
     from rtlab.faults.errors import FaultError
-    from rtlab.faults.fault_timeline_script import FaultScript
+    from rtlab.faults.seeded_fault_timeline import FaultScript
 
     try:
         script = FaultScript.load(path)

@@ -28,7 +28,7 @@ from rtlab.client.delivery.receipt import UNACKNOWLEDGED, Receipt
 from rtlab.client.delivery.retransmission import DeliveryMode
 from rtlab.client.message_iterator import MessageIterator
 from rtlab.client.message_sender import MessageSender
-from rtlab.client.pending_requests import Requests
+from rtlab.client.pending_requests_and_answers import Requests
 from rtlab.client.received_message_dispatch import MessageDispatch
 from rtlab.client.send_throttle import Throttle
 from rtlab.client.transition_action_runner import StateMachineRunner

@@ -10,7 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from rtlab.client.cancellable_writes import CancellableWrites
-from rtlab.client.pending_requests import Requests, unwrap
+from rtlab.client.pending_requests_and_answers import Requests, unwrap
 from rtlab.client.received_message_dispatch import MessageDispatch
 from rtlab.client.send_throttle import Throttle
 from rtlab.client.timeout_error_messages import within

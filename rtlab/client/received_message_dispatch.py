@@ -18,7 +18,7 @@ from rtlab.client.connection_watchers import WireWatch
 from rtlab.client.delivery.repeats_and_gaps import REPEAT_WINDOW, NewestNames, Position
 from rtlab.client.event_emitter import LOCAL_EVENTS, Emitter, ErrorEvent, Resync
 from rtlab.client.message_iterator import MessageIterator
-from rtlab.client.pending_requests import Requests, published
+from rtlab.client.pending_requests_and_answers import Requests, published
 from rtlab.errors import MessageError, describe
 from rtlab.protocol.json_and_messagepack_codecs import JSON
 from rtlab.protocol.limits import MAX_MESSAGE_BYTES

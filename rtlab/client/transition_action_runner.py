@@ -23,7 +23,7 @@ from rtlab.client.callers_waiting_for_connect import ConnectCallers
 from rtlab.client.cancellable_writes import CancellableWrites
 from rtlab.client.connection_attempt import ConnectionAttempt
 from rtlab.client.event_emitter import Connected, Disconnected, Reconnecting
-from rtlab.client.pending_requests import Requests
+from rtlab.client.pending_requests_and_answers import Requests
 from rtlab.client.received_message_dispatch import MessageDispatch
 from rtlab.client.transports.transport_interface import Transport
 from rtlab.errors import ConnectFailed, ConnectionLost, InvalidState, TransportClosed, describe

@@ -2,7 +2,7 @@
 
 The proxy runs as its own process (``python -m rtlab.faults``); a notebook controls it with
 `FaultClient`. The names below are imported on first use. The layers, from the top: `toxiproxy_http_api`
-and `fault_timeline_script` control the `proxy`, whose connections pass through `toxics`; `client` calls the
+and `seeded_fault_timeline` control the `proxy`, whose connections pass through `toxics`; `client` calls the
 API.
 
 This package imports `protocol`, the child's side and the ports of `processes`, and the packaged profiles.
@@ -18,7 +18,7 @@ _HOME: Final[dict[str, str]] = {
     "Fault": "rtlab.faults.client.fault",
     "FaultClient": "rtlab.faults.client.fault_client",
     "FaultError": "rtlab.faults.errors",
-    "FaultScript": "rtlab.faults.fault_timeline_script",
+    "FaultScript": "rtlab.faults.seeded_fault_timeline",
     "NetworkProfile": "rtlab.faults.network_profiles",
     "TraceEvent": "rtlab.faults.fault_trace",
 }

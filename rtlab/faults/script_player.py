@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from rtlab.faults.errors import FaultError
-from rtlab.faults.fault_timeline_script import FaultScript, PlannedStep, toxic_bodies
 from rtlab.faults.proxy.proxy_base_class import Proxy
+from rtlab.faults.seeded_fault_timeline import FaultScript, PlannedStep, toxic_bodies
 
 __all__ = ["Player"]
 

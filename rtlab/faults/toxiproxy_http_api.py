@@ -16,10 +16,10 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from rtlab.faults.errors import FaultError, bad_request
-from rtlab.faults.fault_timeline_script import FaultScript
 from rtlab.faults.proxy.proxy_base_class import Proxy
 from rtlab.faults.proxy.proxy_collection import Collection
 from rtlab.faults.script_player import Player
+from rtlab.faults.seeded_fault_timeline import FaultScript
 from rtlab.faults.toxiproxy_json import lower_case_fields, read_json
 from rtlab.protocol.origin_and_host_headers import host_allowed
 

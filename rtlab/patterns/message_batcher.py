@@ -22,7 +22,7 @@ from rtlab.client.connection import Connection
 from rtlab.client.delivery.receipt import Receipt
 from rtlab.client.event_emitter import Connected
 from rtlab.client.locks_per_event_loop import PerLoop
-from rtlab.client.pending_requests import unwrap
+from rtlab.client.pending_requests_and_answers import unwrap
 from rtlab.errors import InvalidState, MessageError, MessageTooLarge, NotConnected, RequestRefused
 from rtlab.patterns.batcher_stats import BatcherStats
 from rtlab.policies.batching_windows import BatchWindow, SizeOrTimeout

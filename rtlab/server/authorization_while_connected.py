@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from rtlab.protocol.message_format import RESERVED_TYPES
 from rtlab.server.auth.principal import BadCredentials
-from rtlab.server.auth.rights import Permission, may
+from rtlab.server.auth.role_permissions import Permission, may
 from rtlab.server.connection_registry import Connections
 from rtlab.server.frames_encoded_once import EncodedFrame, RoomPosition, error_message
 from rtlab.server.handlers.handler_interface import room_of

@@ -15,7 +15,7 @@ from aiohttp import web
 from rtlab.errors import MessageError
 from rtlab.protocol.message_format import Message
 from rtlab.protocol.payload_schemas import Schemas
-from rtlab.server.auth.rights import Permission
+from rtlab.server.auth.role_permissions import Permission
 from rtlab.server.handlers import Services, publish
 from rtlab.server.handlers.handler_interface import room_of
 from rtlab.server.incoming_message import Answer, Incoming

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from rtlab.processes.monotonic_clock_boot_id import boot_id
-from rtlab.server.auth.rights import may
+from rtlab.server.auth.role_permissions import may
 from rtlab.server.authorization_while_connected import Reauthorization
 from rtlab.server.brokers.room_publishing_interface import Broker
 from rtlab.server.brokers.single_node_broker import SingleNodeBroker

@@ -15,7 +15,7 @@ import pytest
 
 if TYPE_CHECKING:
     from rtlab.client.connection import Connection
-    from rtlab.faults.fault_timeline_script import FaultScript
+    from rtlab.faults.seeded_fault_timeline import FaultScript
     from rtlab.lab.lab import Lab
     from rtlab.measure.delivery_ledger import Ledger
     from rtlab.testing.fake_clock import FakeClock
@@ -108,7 +108,7 @@ def mock_websocket() -> Iterator[MockMaker]:
 @pytest.fixture
 def fault_script(request: pytest.FixtureRequest) -> FaultScript:
     """An empty `FaultScript` with the run's seed: ``fault_script.cut(1.0)`` and so on."""
-    from rtlab.faults.fault_timeline_script import FaultScript
+    from rtlab.faults.seeded_fault_timeline import FaultScript
 
     return FaultScript(seed=_seed(request))
 

@@ -8,7 +8,7 @@ from typing import Protocol, cast
 from websockets.exceptions import ConnectionClosed
 
 from rtlab.errors import RtlabError
-from rtlab.testing.message_matching import Pattern, matches, words
+from rtlab.testing.message_pattern import Pattern, matches, words
 from rtlab.testing.mock.mock_websocket import MockWebSocket
 from rtlab.testing.mock.scripted_peer import PeerEnd, ScriptedPeer
 from rtlab.testing.recordings.journal import Journal

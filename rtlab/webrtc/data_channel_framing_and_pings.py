@@ -26,7 +26,7 @@ from rtlab.protocol.close_codes import cut_reason
 from rtlab.protocol.json_and_messagepack_codecs import utf8_bytes
 from rtlab.protocol.websocket_framing import CLOSE, PING, PONG
 from rtlab.webrtc.loopback_ice import LoopbackPeerConnection
-from rtlab.webrtc.session_description import max_message_bytes
+from rtlab.webrtc.sdp_reader_and_editor import max_message_bytes
 
 __all__ = ["HIGH_WATER_BYTES", "DataLink", "check_opening", "check_reliability"]
 

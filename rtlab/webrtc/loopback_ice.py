@@ -24,7 +24,7 @@ from aiortc import (
     RTCSessionDescription,
 )
 
-from rtlab.webrtc.session_description import (
+from rtlab.webrtc.sdp_reader_and_editor import (
     LOOPBACK,
     check_association,
     check_message_limit,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from rtlab.webrtc.session_description import candidate_ports, without_candidates
+from rtlab.webrtc.sdp_reader_and_editor import candidate_ports, without_candidates
 
 __all__ = ["Relay", "through_relay"]
 

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from rtlab.faults.errors import FaultError
-from rtlab.faults.fault_timeline_script import FaultScript
+from rtlab.faults.seeded_fault_timeline import FaultScript
 from rtlab.faults.toxiproxy_json import lower_case_fields, read_json
 
 

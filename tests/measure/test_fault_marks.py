@@ -9,8 +9,8 @@ import psutil
 import pytest
 
 from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
-from rtlab.faults.fault_timeline_script import FaultScript
 from rtlab.faults.fault_trace import TraceEvent
+from rtlab.faults.seeded_fault_timeline import FaultScript
 from rtlab.lab.lab import Lab
 from rtlab.measure.fault_marks import FaultMarks
 from rtlab.measure.recorder import Recorder

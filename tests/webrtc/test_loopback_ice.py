@@ -9,7 +9,7 @@ import pytest
 from aiortc import RTCIceCandidate, RTCSessionDescription
 
 from rtlab.webrtc.loopback_ice import LoopbackPeerConnection
-from rtlab.webrtc.session_description import without_candidates
+from rtlab.webrtc.sdp_reader_and_editor import without_candidates
 
 
 async def test_gathering_finds_loopback_and_nothing_else() -> None:

@@ -14,7 +14,7 @@ from rtlab.client.delivery.parcel import Parcel
 from rtlab.client.delivery.receipt import Receipt
 from rtlab.client.delivery.retransmission import PER_FRAME, DeliveryMode, Retransmission
 from rtlab.client.message_sender import MessageSender
-from rtlab.client.pending_requests import Requests
+from rtlab.client.pending_requests_and_answers import Requests
 from rtlab.client.received_message_dispatch import MessageDispatch
 from rtlab.client.transition_action_runner import StateMachineRunner
 from rtlab.errors import MessageError, MessageTooLarge, NotConnected

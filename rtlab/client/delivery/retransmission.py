@@ -19,7 +19,7 @@ from typing import Any, Final, Literal, cast
 
 from rtlab.client.delivery.outbox_identity import OutboxIdentity
 from rtlab.client.delivery.parcel import Parcel
-from rtlab.client.pending_requests import refusal_in
+from rtlab.client.pending_requests_and_answers import refusal_in
 from rtlab.errors import MessageError, MessageTooLarge, NotConnected, RequestRefused, RtlabError, describe
 from rtlab.policies.go_back_n_window import GoBackN
 from rtlab.processes.owned_tasks import Spawn

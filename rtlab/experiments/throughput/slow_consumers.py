@@ -16,7 +16,7 @@ import numpy as np
 
 from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.errors import LabError
-from rtlab.faults.fault_timeline_script import FaultScript
+from rtlab.faults.seeded_fault_timeline import FaultScript
 from rtlab.measure.delivery_ledger import Anomalies, Ledger, MessageIdentity
 from rtlab.policies.backoff import Constant
 from rtlab.processes.owned_tasks import together, until_stopped

@@ -15,7 +15,7 @@ from rtlab.faults.network_profiles import NetworkProfile, load_profiles, profile
 if TYPE_CHECKING:
     import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 
-    from rtlab.faults.fault_timeline_script import FaultScript, Stream
+    from rtlab.faults.seeded_fault_timeline import FaultScript, Stream
 
 __all__ = ["FaultClient"]
 

@@ -14,7 +14,7 @@ from rtlab.protocol.json_and_messagepack_codecs import parse_json
 if TYPE_CHECKING:
     import httpx
 
-    from rtlab.faults.fault_timeline_script import Stream
+    from rtlab.faults.seeded_fault_timeline import Stream
 
 __all__ = ["RemoteProxy"]
 

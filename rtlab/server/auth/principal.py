@@ -15,7 +15,7 @@ class Principal(msgspec.Struct, frozen=True):
     user : str
         The user's name.
     roles : tuple of str
-        The user's roles, which decide what `rtlab.server.auth.rights` allows.
+        The user's roles, which decide what `rtlab.server.auth.role_permissions` allows.
     family : str
         The login from which the token descends; revoking it ends all tokens of that login.
     expires_at : float

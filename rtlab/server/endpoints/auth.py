@@ -12,7 +12,7 @@ from aiohttp import web
 from rtlab.errors import MessageError
 from rtlab.protocol.json_and_messagepack_codecs import parse_json
 from rtlab.server.auth.principal import BadCredentials
-from rtlab.server.auth.rights import RIGHTS
+from rtlab.server.auth.role_permissions import RIGHTS
 from rtlab.server.endpoints.request_body_limits import BadBody, read_body
 from rtlab.server.http_json_responses import NODE, USER, json_error, json_response
 from rtlab.server.middleware.admin_token import token_matches

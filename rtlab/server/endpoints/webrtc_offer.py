@@ -20,7 +20,7 @@ from rtlab.protocol.transport_paths import ROUTES
 from rtlab.server.endpoints.connection_admission import BadOpening, read_opening
 from rtlab.server.endpoints.request_body_limits import BadBody, read_body
 from rtlab.server.http_json_responses import NODE, json_error, json_response
-from rtlab.webrtc.session_description import max_message_bytes
+from rtlab.webrtc.sdp_reader_and_editor import max_message_bytes
 
 if TYPE_CHECKING:
     from rtlab.server.endpoints.webrtc_peers import RtcPeers

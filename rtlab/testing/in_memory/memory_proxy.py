@@ -10,11 +10,11 @@ from websockets.exceptions import ProtocolError
 from websockets.frames import Close, Frame, Opcode
 from websockets.streams import StreamReader
 
-from rtlab.faults.fault_timeline_script import FaultScript
 from rtlab.faults.fault_trace import Trace
 from rtlab.faults.proxy.proxy_base_class import Proxy
 from rtlab.faults.proxy.toxic_pipe import Pipe, PipePair
 from rtlab.faults.script_player import Player
+from rtlab.faults.seeded_fault_timeline import FaultScript
 from rtlab.faults.toxics import ToxicEntry
 from rtlab.protocol.http1_message_parser import NotHttp, parse_head
 from rtlab.testing.fake_clock import loop_time

@@ -12,7 +12,7 @@ import msgspec
 
 from rtlab.errors import RtlabError
 from rtlab.protocol.close_codes import check_close
-from rtlab.testing.message_matching import Pattern, as_frame
+from rtlab.testing.message_pattern import Pattern, as_frame
 from rtlab.testing.recordings.journal import Journal, JournalEntry
 
 __all__ = ["OPENING", "PeerScript", "PeerStep", "ScriptError", "echo"]

@@ -12,7 +12,7 @@ from websockets.frames import Close
 
 from rtlab.client.user_callback_errors import call
 from rtlab.errors import RtlabError, describe
-from rtlab.testing.message_matching import as_frame, matches, words
+from rtlab.testing.message_pattern import as_frame, matches, words
 from rtlab.testing.mock.mock_frames import (
     ConnectionEnd,
     Item,

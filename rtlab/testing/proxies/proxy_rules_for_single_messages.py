@@ -12,7 +12,7 @@ import msgspec
 from rtlab.client.user_callback_errors import call
 from rtlab.errors import describe
 from rtlab.testing.fake_clock import loop_time
-from rtlab.testing.message_matching import Pattern, as_frame, matches
+from rtlab.testing.message_pattern import Pattern, as_frame, matches
 from rtlab.testing.mock.mock_frames import Item
 from rtlab.testing.mock.mock_script_steps import ScriptError
 from rtlab.testing.mock.scripted_peer import ScriptFailed

@@ -10,7 +10,7 @@ import pytest
 from rtlab.errors import InvalidState
 from rtlab.faults.client.fault_client import FaultClient
 from rtlab.faults.errors import FaultError
-from rtlab.faults.fault_timeline_script import FaultScript
+from rtlab.faults.seeded_fault_timeline import FaultScript
 
 
 async def connect(faults: FaultClient) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 import websockets
 
-from rtlab.faults.fault_timeline_script import FaultScript
+from rtlab.faults.seeded_fault_timeline import FaultScript
 from rtlab.testing.fake_clock import FakeClock
 from rtlab.testing.in_memory.memory_proxy import MemoryProxy
 from rtlab.testing.mock.mock_script_steps import PeerScript, echo

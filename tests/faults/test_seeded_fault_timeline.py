@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtlab.faults.errors import FaultError
-from rtlab.faults.fault_timeline_script import FaultScript, ScriptStep
 from rtlab.faults.fault_trace import TraceEvent, fingerprint
 from rtlab.faults.proxy.proxy_base_class import Proxy
 from rtlab.faults.proxy.proxy_collection import Collection
 from rtlab.faults.script_player import Player
+from rtlab.faults.seeded_fault_timeline import FaultScript, ScriptStep
 from rtlab.resources import data_path
 from tests.faults.conftest import eventually
 

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from rtlab.client.connection import Connection
-from rtlab.client.pending_requests import Requests, unwrap
+from rtlab.client.pending_requests_and_answers import Requests, unwrap
 from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.errors import RequestRefused
 from rtlab.lab.lab import Lab

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rtlab.webrtc.session_description import (
+from rtlab.webrtc.sdp_reader_and_editor import (
     candidate_ports,
     check_association,
     check_message_limit,
