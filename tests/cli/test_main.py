@@ -150,7 +150,8 @@ def test_bench_prints_what_it_measured(monkeypatch: pytest.MonkeyPatch, capfd: p
 
 def test_ctrl_c_ends_a_command_without_a_traceback_and_its_server_too():
     code = (
-        "import asyncio, sys\n"
+        "import asyncio, signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # what nohup or a script's & ignores\n"
         "from rtlab.cli import main as cli\n"
         "from rtlab.bench.registry import BENCHES\n"
         "async def endless(start_lab):\n"
@@ -166,10 +167,14 @@ def test_ctrl_c_ends_a_command_without_a_traceback_and_its_server_too():
     process = subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    assert process.stdout is not None
-    server = int(process.stdout.readline())
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=20)
+    try:
+        assert process.stdout is not None
+        server = int(process.stdout.readline())
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=20)
+    finally:
+        process.kill()
+        process.communicate()
     assert (process.returncode, err) == (130, "")
     assert not psutil.pid_exists(server)
 
