@@ -12,7 +12,7 @@ from rtlab.errors import LabError
 from rtlab.lab.cluster_start import start_broker
 from rtlab.lab.lab import Lab
 from rtlab.protocol.message_format import Message
-from rtlab.server.brokers.cluster.rendezvous_hashing import owner_of
+from rtlab.server.brokers.cluster.rendezvous_room_owner import owner_of
 
 NODES = ["node-1", "node-2", "node-3"]
 

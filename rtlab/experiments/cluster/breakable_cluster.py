@@ -13,7 +13,7 @@ from rtlab.lab.broker_servers import BrokerServer
 from rtlab.lab.cluster_start import until_together
 from rtlab.lab.lab import Lab
 from rtlab.lab.lab_options_as_server_arguments import ServerOptions
-from rtlab.server.brokers.cluster.rendezvous_hashing import owner_of
+from rtlab.server.brokers.cluster.rendezvous_room_owner import owner_of
 
 __all__ = ["BreakableCluster"]
 

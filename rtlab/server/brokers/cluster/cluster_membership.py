@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from rtlab.server.brokers.cluster.rendezvous_hashing import owner_of
+from rtlab.server.brokers.cluster.rendezvous_room_owner import owner_of
 
 __all__ = ["Membership", "Timings"]
 

@@ -23,7 +23,7 @@ from rtlab.lab.broker_servers import BrokerServer
 from rtlab.protocol.message_format import Message
 from rtlab.server.brokers.carrier_by_broker_url import carrier_for
 from rtlab.server.brokers.cluster.cluster_broker import ClusterBroker
-from rtlab.server.brokers.cluster.rendezvous_hashing import owner_of
+from rtlab.server.brokers.cluster.rendezvous_room_owner import owner_of
 from rtlab.server.brokers.room_publishing_interface import BrokerFailed
 from rtlab.server.frames_encoded_once import EncodedFrame
 from rtlab.server.maybe_awaitable_values import settled

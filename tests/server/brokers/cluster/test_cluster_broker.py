@@ -24,7 +24,7 @@ from rtlab.server.brokers.cluster.node_message_encoding import (
     Told,
     decode,
 )
-from rtlab.server.brokers.cluster.rendezvous_hashing import owner_of
+from rtlab.server.brokers.cluster.rendezvous_room_owner import owner_of
 from rtlab.server.brokers.room_publishing_interface import BrokerFailed, Published
 from rtlab.server.frames_encoded_once import EncodedFrame
 from rtlab.server.maybe_awaitable_values import settled

@@ -15,7 +15,7 @@ from rtlab.server.brokers.carrier_by_broker_url import carrier_for
 from rtlab.server.brokers.cluster.cluster_broker import ClusterBroker
 from rtlab.server.brokers.cluster.cluster_membership import Timings
 from rtlab.server.brokers.cluster.dead_node_detection import LifeLines
-from rtlab.server.brokers.cluster.rendezvous_hashing import owner_of
+from rtlab.server.brokers.cluster.rendezvous_room_owner import owner_of
 from rtlab.server.maybe_awaitable_values import settled
 from rtlab.server.rooms.room_membership_hub import Hub
 from tests.server.brokers.cluster.test_cluster_broker import Member, until

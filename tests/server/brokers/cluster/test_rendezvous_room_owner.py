@@ -1,6 +1,6 @@
 from collections import Counter
 
-from rtlab.server.brokers.cluster.rendezvous_hashing import owner_of
+from rtlab.server.brokers.cluster.rendezvous_room_owner import owner_of
 
 
 def test_only_the_rooms_that_a_new_node_gains_change_their_owner() -> None:
