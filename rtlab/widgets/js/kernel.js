@@ -8,14 +8,16 @@ const SILENT_MS = 8000; // a running plot sends several batches a second, and at
  */
 function watchKernel(model, silence, gone) {
   let live = true;
+  let told = false;
   const changed = () => {
     live = !live; // the event carries no value; a model begins alive
+    told = false;
     gone(live ? null : "The kernel has restarted or ended. Run the first code cell again, then this one.");
   };
   model.on("comm_live_update", changed);
-  let told = false;
   const timer = setInterval(() => {
-    const late = live && silence() > SILENT_MS;
+    if (!live) return; // of a kernel that is gone, its silence says nothing new
+    const late = silence() > SILENT_MS;
     if (late !== told) gone(late ? "No news from the kernel: it is busy, or has ended." : null);
     told = late;
   }, 1000);

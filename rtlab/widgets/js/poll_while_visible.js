@@ -7,10 +7,11 @@ const LOST_MS = 5000; // after this time without an answer, the next poll is sen
 function keepLooking(model, el) {
   let unanswered = 0; // when the first poll without an answer was sent; 0 if there is none
   let sent = 0;
+  let live = true; // to send to a kernel that is gone is an error of the page
   const hidden = () => document.hidden || !el.clientWidth;
   const look = () => {
     const now = performance.now();
-    if (hidden()) unanswered = 0;
+    if (hidden() || !live) unanswered = 0;
     else if (!unanswered || now - sent > LOST_MS) {
       unanswered ||= now;
       sent = now;
@@ -20,7 +21,11 @@ function keepLooking(model, el) {
   const answered = (message) => {
     if (message.kind === "looked") unanswered = 0;
   };
+  const changed = () => {
+    live = !live; // the event carries no value; a model begins alive
+  };
   model.on("msg:custom", answered);
+  model.on("comm_live_update", changed);
   const timer = setInterval(look, LOOK_MS);
   look();
   return {
@@ -28,6 +33,7 @@ function keepLooking(model, el) {
     stop: () => {
       clearInterval(timer);
       model.off("msg:custom", answered);
+      model.off("comm_live_update", changed);
     },
   };
 }
