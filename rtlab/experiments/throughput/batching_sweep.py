@@ -35,6 +35,8 @@ __all__ = ["Batcher", "SweepPoint", "sweep_batching"]
 _SPREAD: Final = 0.2
 #: Share of T by which timers may be late. Later timers bunch the arrivals: no longer a Poisson process.
 _LATE: Final = 0.2
+#: Seconds by which at most a tenth of a cell's messages may leave late: else a stall sent them together.
+_BEHIND: Final = 0.05
 
 
 class Batcher(Protocol):
@@ -176,6 +178,12 @@ async def _sweep(
     plain: dict[float, float] = {}
     points: list[SweepPoint] = []
     for (rate, window), found, batches in zip(cells, tasks, left, strict=True):
+        behind = np.quantile(np.concatenate([task.result().sent - task.result().due for task in found]), 0.9)
+        if behind > _BEHIND:
+            raise MachineBusy(
+                f"expected messages that leave when they are due, got a tenth that left {behind:.2f} s late "
+                "or more: close what needs the processor, and run the cell again"
+            )
         up = np.concatenate([task.result().way_up for task in found])
         if window is None:
             plain[rate] = float(up.mean())
