@@ -120,7 +120,11 @@ async def _live(path: Path, url: str, stamps: list[MessageIdentity], victim: int
     first = stamps[0].number if stamps else 0
     command = (sys.executable, "-P", "-m", "rtlab.bench.killed_client_process", str(path), url, str(first))
     child = await asyncio.create_subprocess_exec(
-        *command, str(len(stamps)), stdout=asyncio.subprocess.PIPE, start_new_session=True
+        *command,
+        str(len(stamps)),
+        "stay" if victim else "end",
+        stdout=asyncio.subprocess.PIPE,
+        start_new_session=True,
     )
     promised: set[int] = set()
     try:
