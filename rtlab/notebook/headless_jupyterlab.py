@@ -213,6 +213,12 @@ class JupyterLab:
         return name
 
 
+#: anywidget gives a model up whose script the page has not loaded 2 s after it was made: no message reaches
+#: it any more. A headless browser shares its machine with the kernels, and now and then takes longer.
+_PATIENT: Final = """const given = AbortSignal.timeout.bind(AbortSignal);
+AbortSignal.timeout = (ms) => given(ms === 2000 ? 60_000 : ms);"""
+
+
 @contextlib.asynccontextmanager
 async def open_browser() -> AsyncGenerator[Browser]:
     """Run one headless Chromium."""
@@ -232,6 +238,7 @@ async def open_page(browser: Browser, *, ratio: float = 1.0) -> AsyncGenerator[P
         lambda url: not url.startswith(("http://127.0.0.1:", "data:", "blob:")), lambda route: route.abort()
     )
     context.set_default_timeout(_TIMEOUT * 1e3)
+    await context.add_init_script(_PATIENT)
     try:
         yield await context.new_page()
     finally:

@@ -69,12 +69,13 @@ _READABLE = """(selector) => {
 
 
 def home_of(folder: Path) -> Path:
-    """Make a folder the home of a JupyterLab whose kernels start as `tests.warm_start` says."""
+    """Make a folder the home of a JupyterLab: kernels as in `tests.warm_start`, ports of `kernel_ports`."""
     config = folder / "config" / "jupyter_server_config.py"
     config.parent.mkdir()
     config.write_text(
         f"import sys\nsys.path.append({str(ROOT)!r})\n"
-        "from tests import warm_start\nwarm_start.install()\nwarm_start.prepare('kernels')\n"
+        "from tests import kernel_ports, warm_start\n"
+        "kernel_ports.give_to_jupyterlab()\nwarm_start.install()\nwarm_start.prepare('kernels')\n"
     )
     return folder
 

@@ -61,10 +61,6 @@ BOARDS = ("18_monitoring",)
 WHOLE = ("00_start_here", "02_websocket", "10_rooms_and_presence")
 #: Nothing fades or turns by itself: a sixth of the browser's work.
 STILL = "*, *::before, *::after { animation: none !important; transition: none !important; }"
-#: anywidget complains of a model that is not ready 2 s after it was made, and shows it when it is: four
-#: notebooks share a browser here, and whatever runs beside it.
-PATIENT = """const given = AbortSignal.timeout.bind(AbortSignal);
-AbortSignal.timeout = (ms) => given(ms === 2000 ? 60_000 : ms);"""
 #: The editors' cursors do not blink: that kept the browser drawing while the cells wait.
 STEADY = {"@jupyterlab/codemirror-extension:plugin": {"defaultConfig": {"cursorBlinkRate": 0}}}
 LARGE, SMALL = ViewportSize(width=1400, height=1000), ViewportSize(width=1000, height=700)
@@ -99,7 +95,6 @@ async def pages(jupyter: JupyterLab) -> AsyncIterator[asyncio.Queue[Page]]:
         free = asyncio.Queue[Page]()
         browser = await stack.enter_async_context(open_browser())
         opened = [await stack.enter_async_context(open_page(browser)) for _ in range(TOGETHER)]
-        await asyncio.gather(*(page.add_init_script(PATIENT) for page in opened))
         await asyncio.gather(*(load(page, jupyter) for page in opened))
         await asyncio.gather(*(page.add_style_tag(content=STILL) for page in opened))
         for page in opened:

@@ -56,9 +56,9 @@ async def test_all_is_done_with_the_keyboard_in_the_dark(lab: JupyterLab, page_o
     await copy_as_code(inspector, "WebSocketConnection(url")
     await copy_as_code(timeline, "WireTimeline")
     slider = timeline.get_by_role("slider").first
-    before = await slider.input_value()
-    await slider.press("ArrowLeft")
-    assert int(await slider.input_value()) == int(before) - 1
+    await slider.press("Home")  # it follows no more: rows may come meanwhile
+    await slider.press("ArrowRight")
+    assert await slider.input_value() == "1"
 
     await queue.get_by_role("button", name="Retry all").press("Enter")
     await queue.get_by_text("Dead letters: 1").wait_for()  # refused once more

@@ -73,8 +73,11 @@ _LOOK: Final = """(enough) => {
             const moved = found.pictures < enough && watch(plot);
             if (!moved && (before === undefined || before === status)) continue;
             const panels = plot.closest(".jp-OutputArea").querySelectorAll(".rtlab-faults");
-            for (const element of [plot, ...panels])
-                found.shares.push([element.getAttribute("aria-label"), await share(element)]);
+            for (const element of [plot, ...panels]) {
+                const seen = await share(element);
+                if (!runs(plot)) break; // its cell has ended meanwhile: the reader is at the next one
+                found.shares.push([element.getAttribute("aria-label"), seen]);
+            }
         }
         if (found === globalThis.rtlabSeen) setTimeout(look, 200);
     };
