@@ -203,9 +203,13 @@ def test_an_interrupt_in_a_policy_is_raised_once_and_not_logged_again():
     unread = []
     loop = asyncio.new_event_loop()
     loop.set_exception_handler(lambda loop, context: unread.append(context))
-    loop.run_until_complete(conn.connect())
+
+    async def live():
+        await conn.connect()
+        await asyncio.sleep(10)
+
     with pytest.raises(KeyboardInterrupt):
-        loop.run_until_complete(asyncio.sleep(10))
+        loop.run_until_complete(live())
     loop.run_until_complete(conn.close())
     loop.close()
     gc.collect()

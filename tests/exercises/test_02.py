@@ -62,5 +62,5 @@ async def test_exercise_3():
 
 
 async def test_exercise_4():
-    names = await run(NAME, 4, **helpers("async def scripted"))
+    names = await run(NAME, 4, **helpers("async def scripted", "async def until"))
     assert len(names["met"]) > 5  # no delay stands between the attempts: the first alone would be 3 s

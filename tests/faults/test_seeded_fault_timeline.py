@@ -180,9 +180,9 @@ async def run(upstream: str, seed: int) -> list[TraceEvent]:
     await eventually(lambda: not proxy.links)
     await talk()
     await conductor.step()  # blackhole
-    for writer in opened[-2:]:
+    for n, writer in enumerate(opened[-2:], 1):  # one after the other: their delays differ by a millisecond
         writer.write(b"lost")
-    await eventually(lambda: sum(e.detail == "swallows" for e in proxy.trace.since()) == 2)
+        await eventually(lambda n=n: sum(e.detail == "swallows" for e in proxy.trace.since()) == n)
     await conductor.step(4)
     await eventually(lambda: not conductor.player.status()["running"])
     await collection.close()

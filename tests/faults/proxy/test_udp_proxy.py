@@ -185,7 +185,7 @@ async def test_cut_begins_a_new_flow(relay: Proxy, near: Peer) -> None:
 
 
 async def test_a_silent_flow_is_forgotten(relay: Proxy, near: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(udp_proxy, "IDLE_TIMEOUT", 0.05)
+    monkeypatch.setattr(udp_proxy, "IDLE_TIMEOUT", 0.5)
     near.send(b"1")
     await eventually(lambda: near.got)
     await eventually(lambda: not relay.links)

@@ -494,13 +494,13 @@ async def test_a_client_that_does_not_read_is_cut_off_alone(start: Start) -> Non
 
 
 async def test_a_client_that_does_not_answer_pings_is_dropped(start: Start) -> None:
-    server = start("--heartbeat", "0.2")
+    server = start("--heartbeat", "1")
     begin = time.monotonic()
     with raw(server, UPGRADE) as mute:
         async with server.connect() as ws:
             while await asyncio.to_thread(mute.recv, 4096):
                 pass
-            assert time.monotonic() - begin > 0.2
+            assert time.monotonic() - begin > 1
             await say(ws, "echo", 1)
             assert (await get(ws, "echo"))["payload"] == 1
 

@@ -37,7 +37,7 @@ async def test_the_first_link_is_made_again_when_the_broker_ended_it() -> None:
 
 
 async def test_but_not_for_ever() -> None:
-    limits = replace(CALM, connect_timeout=0.2)
+    limits = replace(CALM, connect_timeout=1.0)
     driver = EndsTheLink("never a link", limits)
     driver.times = 1_000_000
     carrier = ReconnectingCarrier(driver, "never a link", limits)
