@@ -10,9 +10,8 @@ function watchKernel(model, silence, gone) {
   let live = true;
   let told = false;
   const changed = () => {
-    live = !live; // the event carries no value; a model begins alive
-    told = false;
-    gone(live ? null : "The kernel has restarted or ended. Run the first code cell again, then this one.");
+    live = false; // for good: the next kernel does not know this widget
+    gone("The kernel has restarted or ended. Run the first code cell again, then this one.");
   };
   model.on("comm_live_update", changed);
   const timer = setInterval(() => {

@@ -22,7 +22,7 @@ function keepLooking(model, el) {
     if (message.kind === "looked") unanswered = 0;
   };
   const changed = () => {
-    live = !live; // the event carries no value; a model begins alive
+    live = false; // for good: the next kernel does not know this widget
   };
   model.on("msg:custom", answered);
   model.on("comm_live_update", changed);
