@@ -120,7 +120,8 @@ async def sweep_batching(
     LabError
         When messages were lost, or the measurement takes much too long.
     MachineBusy
-        When this process's timers were late by more than a fifth of T, also at the third attempt.
+        When this process's timers were late by more than a fifth of T, or a tenth of a cell's messages
+        left more than 50 ms late, also at the third attempt.
 
     Examples
     --------

@@ -73,11 +73,11 @@ async def test_the_closed_form_is_within_ten_percent_at_three_points():
 
 async def test_what_this_process_slept_through_is_left_out():
     async with asyncio.timeout(TIMEOUT), Lab(faults=True) as lab:
-        asyncio.get_running_loop().call_later(1.2, time.sleep, 0.4)
-        seen = await measure_poll_delay(lab, rate=10, gap=0.1, seconds=2.0, clients=4)
+        asyncio.get_running_loop().call_later(1.2, time.sleep, 1.0)
+        seen = await measure_poll_delay(lab, rate=10, gap=0.1, seconds=4.0, clients=4)
     assert len(seen.waits) > 20
-    assert np.quantile(seen.waits, 0.95) < 0.3
-    assert np.quantile(seen.gaps, 0.95) < 0.3
+    assert seen.waits.max() < 0.8
+    assert seen.gaps.max() < 0.8
 
 
 async def test_what_a_busy_machine_spoiled_is_measured_again_without_the_others(
