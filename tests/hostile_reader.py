@@ -60,6 +60,9 @@ PATIENCE: Final = 3.0
 _BODY: Final = re.compile(r"<tbody>(.*?)</tbody>", re.DOTALL)
 _CLAIM: Final = re.compile(r'<th scope="row">(.*?)(<small.*?)?</th>.*?data-verdict="(\w+)"', re.DOTALL)
 _INTERRUPTED: Final = ("CancelledError", "KeyboardInterrupt")
+#: What a cell says whose interrupt met a child that was just being started: it still belongs to the kernel's
+#: process group then.
+_STARTING: Final = "was killed by SIGINT"
 #: What Python prints when an interrupt falls into a finalizer or a callback of a weak reference.
 _SWALLOWED: Final = re.compile(r"\AException ignored in: .*\bKeyboardInterrupt:?\s*\Z", re.DOTALL)
 #: What is printed when an interrupt falls beside the cell's own lines: into IPython's showing of an error,
@@ -281,7 +284,7 @@ class Reader:
             ran = await self._run_or_recover(play, cell, interrupt=long)
             if ran.interrupted_at is None:
                 self._judge(play, cell, ran, pending=True)
-            elif ran.error and ran.error not in _INTERRUPTED:
+            elif ran.error and ran.error not in _INTERRUPTED and not ran.message.endswith(_STARTING):
                 self._note(play, cell, f"the interrupt ends it with {ran.error}: {ran.message}")
             elif ran.stderr and not cell.stderr and not _SWALLOWED.match(ran.stderr):
                 self._note(play, cell, f"the interrupt brings {ran.stderr.strip()[-300:]!r}")
