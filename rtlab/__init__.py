@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from rtlab.figures.chart_style.palette import PALETTE as PALETTE
     from rtlab.hooks.provider import WebSocketProvider as WebSocketProvider
     from rtlab.hooks.provider import use_websocket_context as use_websocket_context
-    from rtlab.hooks.reducer import websocket_reducer as websocket_reducer
     from rtlab.hooks.use_websocket import use_websocket as use_websocket
+    from rtlab.hooks.websocket_reducer import websocket_reducer as websocket_reducer
     from rtlab.lab.lab import Lab as Lab
     from rtlab.measure.delivery_ledger import Ledger as Ledger
     from rtlab.measure.recorder import Recorder as Recorder
@@ -120,7 +120,7 @@ _HOME: Final[dict[str, str]] = {
     "together": "rtlab.processes.owned_tasks",
     "use_websocket": "rtlab.hooks.use_websocket",
     "use_websocket_context": "rtlab.hooks.provider",
-    "websocket_reducer": "rtlab.hooks.reducer",
+    "websocket_reducer": "rtlab.hooks.websocket_reducer",
 }
 
 #: The public names that are whole modules.

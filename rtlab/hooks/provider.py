@@ -16,12 +16,12 @@ import reacton.ipywidgets
 
 from rtlab.errors import InvalidState
 from rtlab.hooks.one_render_per_frame import frame_clock, home_loop
-from rtlab.hooks.reducer import Action, Reducer, WebSocketState, action_of, websocket_reducer
-from rtlab.hooks.reducer_store import Store, Watcher
 from rtlab.hooks.shared_connections import ConnectionFactory
+from rtlab.hooks.state_store_and_watchers import Store, Watcher
 from rtlab.hooks.subscription import Callbacks
 from rtlab.hooks.unrendered_messages import Look
 from rtlab.hooks.use_websocket import use_subscription
+from rtlab.hooks.websocket_reducer import Action, Reducer, WebSocketState, action_of, websocket_reducer
 from rtlab.protocol.message_format import Message
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ class WebSocketContext(msgspec.Struct, frozen=True, kw_only=True):
     send_message : callable
         As that of `use_websocket`; the same in every render.
     store : Store
-        The provider's store. `rtlab.hooks.reducer.replay` plays its ``actions`` again, from ``base`` on.
+        The provider's store. `rtlab.hooks.websocket_reducer.replay` plays its ``actions`` again, from
+        ``base`` on.
     """
 
     state: WebSocketState

@@ -25,7 +25,7 @@ from rtlab.server.endpoints.sse import event_stream
 from rtlab.server.endpoints.websocket import websocket
 from rtlab.server.http_json_responses import NODE, json_error
 from rtlab.server.middleware.access_log import make_access_log
-from rtlab.server.middleware.connections_per_second_limit import make_handshake_limit
+from rtlab.server.middleware.connections_per_second_queue import make_handshake_limit
 from rtlab.server.middleware.drain_refusal import make_drain_refusal
 from rtlab.server.middleware.origin_check_and_cors import PUBLIC, add_cors_headers, make_origin_check
 from rtlab.server.middleware.security_headers import say_little

@@ -11,8 +11,8 @@ import reacton.ipywidgets as w
 from rtlab.errors import ConnectFailed, InvalidState
 from rtlab.hooks.one_render_per_frame import FrameClock
 from rtlab.hooks.provider import WebSocketProvider, use_websocket_context
-from rtlab.hooks.reducer import Action, WebSocketState, replay, websocket_reducer
-from rtlab.hooks.reducer_store import Store
+from rtlab.hooks.state_store_and_watchers import Store
+from rtlab.hooks.websocket_reducer import Action, WebSocketState, replay, websocket_reducer
 from rtlab.protocol.message_format import Message
 from rtlab.testing.in_memory.memory_transport import MemoryTransport
 from tests.hooks.memory_links import Server, rendered

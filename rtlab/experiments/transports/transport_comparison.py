@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from rtlab.capture.wire_byte_counts import measure_wire
+from rtlab.capture.wire_cost_measurement import measure_wire
 from rtlab.client.client_factory_by_transport import check_transports
 from rtlab.experiments.transports.comparison_result import Comparison, Turn
 from rtlab.experiments.transports.direct_or_delayed_path import NetworkPath, path_to

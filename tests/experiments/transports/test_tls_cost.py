@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from rtlab.capture.tls_handshake_bytes import TlsExchange, tls_exchange
-from rtlab.capture.wire_byte_counts import measure_wire
+from rtlab.capture.wire_cost_measurement import measure_wire
 from rtlab.errors import LabError
 from rtlab.experiments.transports.direct_or_delayed_path import path_to
 from rtlab.experiments.transports.tls_cost import VERSIONS, tls_cost

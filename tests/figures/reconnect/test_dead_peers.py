@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from rtlab.experiments.dead_path_in_network_namespaces import DeadPath, Segment
+from rtlab.experiments.tcp_timeouts_in_network_namespaces import DeadPath, Segment
 from rtlab.figures.reconnect.dead_peers import dead_path_figure, detection_figure
 from rtlab.models.detection_time_distribution import ping_timeout, sweep
 

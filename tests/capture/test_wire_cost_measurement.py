@@ -10,10 +10,10 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
-from rtlab.capture import wire_byte_counts as wire
+from rtlab.capture import wire_cost_measurement as wire
 from rtlab.capture.tcp_tap import Tap
 from rtlab.capture.traffic_parser import frames
-from rtlab.capture.wire_byte_counts import measure_wire
+from rtlab.capture.wire_cost_measurement import measure_wire
 from rtlab.capture.wire_report import SEGMENT_HEADER_BYTES
 from rtlab.errors import LabError, MachineBusy
 from rtlab.lab.lab import Lab

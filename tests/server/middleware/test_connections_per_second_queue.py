@@ -13,7 +13,7 @@ import websockets
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
-from rtlab.server.middleware.connections_per_second_limit import begins_connection, make_handshake_limit
+from rtlab.server.middleware.connections_per_second_queue import begins_connection, make_handshake_limit
 from rtlab.server.node import Node
 from rtlab.server.server_options import Options
 from tests.server.conftest import Child

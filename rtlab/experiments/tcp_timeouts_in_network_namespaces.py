@@ -2,8 +2,8 @@
 
 On loopback the kernel itself acknowledges everything, so TCP's own timers cannot be seen there. Here
 a client and a server live in a network namespace each, with a router between them that stops
-forwarding: no segment arrives any more, and nobody is told. ``python -m
-rtlab.experiments.dead_path_in_network_namespaces --save data/dead_path.json`` makes the recorded run again.
+forwarding: no segment arrives any more, and nobody is told. The recorded run is made again by
+``python -m rtlab.experiments.tcp_timeouts_in_network_namespaces --save data/dead_path.json``.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = ["CASES", "RECORDED", "DeadPath", "Segment", "record_dead_path", "reco
 
 #: The recorded run in ``data/``.
 RECORDED: Final = "dead_path.json"
-_COMMAND: Final = "python -m rtlab.experiments.dead_path_in_network_namespaces --save data/dead_path.json"
+_COMMAND: Final = "python -m rtlab.experiments.tcp_timeouts_in_network_namespaces --save data/dead_path.json"
 
 _NAMES: Final = ("rtlab-client", "rtlab-router", "rtlab-server")
 _PORT: Final = 7000
@@ -194,7 +194,7 @@ def _inside(namespace: str, *words: str) -> Generator[tuple[IO[str], IO[str]]]:
         sys.executable,
         "-P",
         "-m",
-        "rtlab.experiments.dead_path_in_network_namespaces",
+        "rtlab.experiments.tcp_timeouts_in_network_namespaces",
     ]
     process = subprocess.Popen([*command, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdin is not None
@@ -298,7 +298,7 @@ def _main(arguments: Sequence[str]) -> None:
             print(msgspec.json.encode(_watch(float(seconds))).decode(), flush=True)
         case _:
             parser = argparse.ArgumentParser(
-                prog="rtlab.experiments.dead_path_in_network_namespaces", description=__doc__
+                prog="rtlab.experiments.tcp_timeouts_in_network_namespaces", description=__doc__
             )
             parser.add_argument("--seconds", type=float, default=1000.0)
             parser.add_argument("--save", type=Path, required=True)

@@ -9,7 +9,7 @@ from typing import Any, Final
 from rtlab.client.user_callback_errors import call
 from rtlab.errors import NotConnected, describe
 from rtlab.hooks.one_render_per_frame import FrameClock, Rendered
-from rtlab.hooks.reducer import Action, Reducer, WebSocketState, reduced, websocket_reducer
+from rtlab.hooks.websocket_reducer import Action, Reducer, WebSocketState, reduced, websocket_reducer
 
 __all__ = ["Store", "Watcher"]
 

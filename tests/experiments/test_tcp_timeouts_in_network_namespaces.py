@@ -5,7 +5,7 @@ import os
 import pytest
 
 from rtlab.errors import RtlabError
-from rtlab.experiments.dead_path_in_network_namespaces import CASES, record_dead_path, recorded_dead_path
+from rtlab.experiments.tcp_timeouts_in_network_namespaces import CASES, record_dead_path, recorded_dead_path
 from rtlab.models.detection_time_distribution import tcp_retransmission_time
 
 
