@@ -28,8 +28,8 @@ from rtlab.bench.delivery_proof_sender_and_receiver import back_in_room, follow,
 from rtlab.bench.start_delivery_proof_child import ClientsProcess
 from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.errors import LabError
-from rtlab.faults.client.fault import Fault
 from rtlab.faults.client.fault_client import FaultClient
+from rtlab.faults.client.fault_context_manager import Fault
 from rtlab.lab.lab import Lab
 from rtlab.measure.delivery_ledger import Anomalies, Ledger
 from rtlab.measure.ledger_message_stamp import MessageIdentity

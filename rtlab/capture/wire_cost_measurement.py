@@ -20,7 +20,7 @@ from rtlab.capture.measurement_retry import again_while_busy
 from rtlab.capture.tcp_tap import Flow, Tap
 from rtlab.capture.traffic_parser import Split, split_traffic
 from rtlab.capture.udp_tap import DATAGRAM_HEADER_BYTES, Datagrams, UdpTap
-from rtlab.capture.wire_report import SEGMENT_HEADER_BYTES, WireCost, WireReport
+from rtlab.capture.wire_cost_tables import SEGMENT_HEADER_BYTES, WireCost, WireReport
 from rtlab.client.client_factory_by_transport import check_transports, make_client
 from rtlab.errors import LabError, MachineBusy
 from rtlab.processes.owned_tasks import together

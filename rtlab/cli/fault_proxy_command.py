@@ -127,7 +127,7 @@ async def _run(
     from rtlab.faults.toxiproxy_http_api import make_app
     from rtlab.processes.descriptor_limit import raise_nofile
     from rtlab.processes.expect_100_continue import remove_expect_header
-    from rtlab.processes.http_server_error_log import server_log
+    from rtlab.processes.http_server_log_filter import server_log
 
     raise_nofile()
     warning = await _look_at(upstream)

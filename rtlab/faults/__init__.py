@@ -15,7 +15,7 @@ import importlib
 from typing import Any, Final
 
 _HOME: Final[dict[str, str]] = {
-    "Fault": "rtlab.faults.client.fault",
+    "Fault": "rtlab.faults.client.fault_context_manager",
     "FaultClient": "rtlab.faults.client.fault_client",
     "FaultError": "rtlab.faults.errors",
     "FaultScript": "rtlab.faults.seeded_fault_timeline",

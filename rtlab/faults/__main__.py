@@ -19,7 +19,7 @@ from rtlab.faults.proxy.proxy_collection import Collection
 from rtlab.faults.toxiproxy_http_api import make_app
 from rtlab.processes.descriptor_limit import raise_nofile
 from rtlab.processes.expect_100_continue import remove_expect_header
-from rtlab.processes.http_server_error_log import server_log
+from rtlab.processes.http_server_log_filter import server_log
 from rtlab.processes.parent_watch import announce, watch_parent
 
 __all__ = ["api_token", "main", "make_parser"]

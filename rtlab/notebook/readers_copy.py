@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, NamedTuple, cast
 
 from rtlab.errors import RtlabError
-from rtlab.notebook.without_outputs import cells_of, clean, source_hash, source_of
+from rtlab.notebook.strip_outputs_and_hash_source import cells_of, clean, source_hash, source_of
 from rtlab.resources import notebooks_path
 
 __all__ = ["Copies", "hand_out", "moved_imports", "reset"]

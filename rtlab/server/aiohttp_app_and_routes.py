@@ -12,7 +12,7 @@ from aiohttp.typedefs import Handler
 
 from rtlab.processes.descriptor_limit import nofile
 from rtlab.processes.expect_100_continue import remove_expect_header
-from rtlab.processes.http_server_error_log import server_log
+from rtlab.processes.http_server_log_filter import server_log
 from rtlab.protocol.transport_paths import ROUTES
 from rtlab.server.connection_limit_and_idle_close import TcpConnections, descriptor_reserve
 from rtlab.server.deliberate_security_holes import origin_looks_right, say_much

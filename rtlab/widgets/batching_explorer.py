@@ -13,7 +13,7 @@ import ipywidgets
 from rtlab.client.event_emitter import Disconnected
 from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.errors import InvalidState, LabError
-from rtlab.measure.batching_load import BatchingLoad
+from rtlab.measure.load_with_adjustable_batching import BatchingLoad
 from rtlab.measure.recorder import Recorder
 from rtlab.patterns.message_batcher import MessageBatcher
 from rtlab.widgets.live_latency_plot import LatencyPlot

@@ -18,7 +18,7 @@ from rtlab.figures.chart_style.palette import transport_of
 from rtlab.measure.fault_marks import FaultMarks
 from rtlab.widgets.binary_sample_packing import Packer
 from rtlab.widgets.browser_message_on_lab_loop import LoopCallback
-from rtlab.widgets.page_files import page_files
+from rtlab.widgets.join_javascript_and_css import page_files
 from rtlab.widgets.stop_button_wait import Stoppable
 
 if TYPE_CHECKING:

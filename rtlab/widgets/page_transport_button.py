@@ -17,7 +17,7 @@ from rtlab.errors import RtlabError, describe
 from rtlab.figures.chart_style.labels import readable
 from rtlab.lab.page_origin_permission import let_page_in
 from rtlab.widgets.browser_message_on_lab_loop import LoopCallback
-from rtlab.widgets.page_files import page_files
+from rtlab.widgets.join_javascript_and_css import page_files
 from rtlab.widgets.page_unreachable_reason import why_out_of_reach
 
 if TYPE_CHECKING:

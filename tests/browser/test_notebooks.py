@@ -23,7 +23,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Error, Page, ViewportSize
 
-from rtlab.notebook.without_outputs import clean
+from rtlab.notebook.strip_outputs_and_hash_source import clean
 from tests.browser.lab import (
     ROOT,
     JupyterLab,

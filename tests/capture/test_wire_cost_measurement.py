@@ -14,7 +14,7 @@ from rtlab.capture import wire_cost_measurement as wire
 from rtlab.capture.tcp_tap import Tap
 from rtlab.capture.traffic_parser import frames
 from rtlab.capture.wire_cost_measurement import measure_wire
-from rtlab.capture.wire_report import SEGMENT_HEADER_BYTES
+from rtlab.capture.wire_cost_tables import SEGMENT_HEADER_BYTES
 from rtlab.errors import LabError, MachineBusy
 from rtlab.lab.lab import Lab
 from rtlab.models import framing_overhead as model

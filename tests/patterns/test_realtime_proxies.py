@@ -10,7 +10,7 @@ import pytest
 from rtlab.client.event_emitter import Reconnecting
 from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.lab.lab import Lab
-from rtlab.lab.reverse_proxies import start_proxies
+from rtlab.lab.start_reverse_proxies import start_proxies
 from rtlab.patterns.realtime_client import ORDER, RealtimeClient
 from rtlab.patterns.transport_blocklist import Blocklist
 from rtlab.policies.backoff import Constant

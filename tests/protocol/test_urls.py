@@ -17,7 +17,7 @@ from rtlab.patterns.websocket_pool import WebSocketPool
 from rtlab.protocol.origin_and_host_headers import as_browsers_write
 from rtlab.protocol.urls import parse_url, shown
 from rtlab.server.brokers.carrier_by_broker_url import carrier_for
-from rtlab.testing.mock.dom_url_and_close_code_checks import checked_url
+from rtlab.testing.mock.dom_argument_checks import checked_url
 
 UNCHANGED = [
     "http://example.org/a%2Fb",

@@ -17,7 +17,7 @@ import httpcore
 import httpx
 import msgspec
 
-from rtlab.client.transports._httpcore_backend import Backend
+from rtlab.client.transports._abortable_httpcore_sockets import Backend
 from rtlab.client.transports.affinity_cookies import CookieStore
 from rtlab.client.transports.credentials_interface import Credentials
 from rtlab.client.transports.explain_connect_failures import circular, explain_os_error

@@ -16,7 +16,7 @@ from rtlab.widgets.verdicts.verdict_row import marked
 if TYPE_CHECKING:
     import pandas as pd
 
-    from rtlab.capture.wire_report import WireReport
+    from rtlab.capture.wire_cost_tables import WireReport
     from rtlab.experiments.transports.comparison_result import Comparison
     from rtlab.experiments.transports.connect_round_trips import RoundTrips
 

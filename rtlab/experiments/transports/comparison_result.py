@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from rtlab.capture.wire_report import WireReport
+    from rtlab.capture.wire_cost_tables import WireReport
     from rtlab.figures.chart_style.matplotlib_style import Chart
     from rtlab.measure.recorder import Recorder
     from rtlab.widgets.verdicts.plain_table import PlainTable

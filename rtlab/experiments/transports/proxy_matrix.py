@@ -19,7 +19,7 @@ from rtlab.client.event_emitter import Disconnected
 from rtlab.errors import RtlabError
 from rtlab.experiments.transports.feed_request import take_feed
 from rtlab.lab.certificates import Certificates
-from rtlab.lab.reverse_proxies import PROXY_SETTINGS, start_proxies
+from rtlab.lab.start_reverse_proxies import PROXY_SETTINGS, start_proxies
 from rtlab.measure.recorder import Recorder
 from rtlab.protocol.transport_names import TRANSPORTS
 from rtlab.resources import data_path

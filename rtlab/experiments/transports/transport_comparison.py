@@ -18,7 +18,7 @@ from rtlab.processes.owned_tasks import until_stopped
 from rtlab.protocol.transport_names import TRANSPORTS
 
 if TYPE_CHECKING:
-    from rtlab.capture.wire_report import WireReport
+    from rtlab.capture.wire_cost_tables import WireReport
     from rtlab.client.connection import Connection
     from rtlab.lab.lab import Lab
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
-from rtlab.faults.client.fault import Fault
+from rtlab.faults.client.fault_context_manager import Fault
 from rtlab.faults.client.remote_proxy import RemoteProxy
 from rtlab.faults.errors import FaultError
 from rtlab.faults.fault_trace import TraceEvent

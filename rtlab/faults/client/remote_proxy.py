@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from rtlab.errors import InvalidState, MessageError
-from rtlab.faults.client.fault import Fault
+from rtlab.faults.client.fault_context_manager import Fault
 from rtlab.faults.errors import FaultError
 from rtlab.protocol.json_and_messagepack_codecs import parse_json
 

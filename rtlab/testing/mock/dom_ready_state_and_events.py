@@ -9,7 +9,7 @@ from collections.abc import Callable
 from websockets.frames import Close
 
 from rtlab.client.user_callback_errors import call
-from rtlab.testing.mock.dom_url_and_close_code_checks import (
+from rtlab.testing.mock.dom_argument_checks import (
     EVENTS,
     DOMError,
     DomEvent,

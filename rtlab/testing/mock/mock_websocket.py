@@ -26,8 +26,8 @@ from websockets.protocol import State
 
 from rtlab.errors import RtlabError
 from rtlab.protocol.close_codes import MAX_REASON_BYTES
+from rtlab.testing.mock.dom_argument_checks import as_message, check_protocols, checked_url
 from rtlab.testing.mock.dom_ready_state_and_events import PageEvents
-from rtlab.testing.mock.dom_url_and_close_code_checks import as_message, check_protocols, checked_url
 from rtlab.testing.mock.imitated_handshake_refusals import refusal
 from rtlab.testing.mock.mock_frames import ConnectionEnd, Item, PingFrame, PongFrame, Request, Response
 from rtlab.testing.mock.mock_script_steps import PeerScript

@@ -13,7 +13,7 @@ import traitlets
 
 from rtlab.models.batching import batch_delay, batch_size
 from rtlab.widgets.browser_message_on_lab_loop import LoopCallback
-from rtlab.widgets.page_files import page_files
+from rtlab.widgets.join_javascript_and_css import page_files
 from rtlab.widgets.panels.copy_as_code_button import CopyAsCode
 
 __all__ = ["CHOICES", "BatchingPanel", "code_of"]

@@ -19,8 +19,8 @@ import traitlets
 from rtlab.errors import RtlabError, describe
 from rtlab.patterns.room_manager import RoomManager
 from rtlab.widgets.browser_message_on_lab_loop import LoopCallback
-from rtlab.widgets.page_files import page_files
-from rtlab.widgets.panels.chat_lines import MAX_TEXT, check_text, text_of
+from rtlab.widgets.join_javascript_and_css import page_files
+from rtlab.widgets.panels.chat_text_check import MAX_TEXT, check_text, text_of
 from rtlab.widgets.panels.copy_as_code_button import CopyAsCode
 from rtlab.widgets.panels.panel_code_cells import chat_code
 

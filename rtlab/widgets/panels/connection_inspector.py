@@ -12,7 +12,7 @@ from rtlab.client.connection import Connection
 from rtlab.policies import backoff, dead_peer_detectors
 from rtlab.testing.recordings.journal import JournalEntry
 from rtlab.testing.recordings.live_connection_recorder import WireRecording
-from rtlab.widgets.page_files import page_files
+from rtlab.widgets.join_javascript_and_css import page_files
 from rtlab.widgets.panels.connection_facts import EDGES, ConnectionFacts
 from rtlab.widgets.panels.copy_as_code_button import call_as_code
 from rtlab.widgets.panels.journal_panel import JournalPanel

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 import traitlets
 
 from rtlab.errors import RtlabError
-from rtlab.widgets.page_files import page_files
+from rtlab.widgets.join_javascript_and_css import page_files
 from rtlab.widgets.panels.active_faults_description import NOTHING, cables, delays, describe_faults, state_of
 from rtlab.widgets.panels.copy_as_code_button import CopyAsCode
 from rtlab.widgets.panels.panel_code_cells import faults_code

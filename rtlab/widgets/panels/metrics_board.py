@@ -17,7 +17,7 @@ from rtlab.errors import LabError
 from rtlab.measure.monitoring.alert_rules import DEFAULT_ALERTS, Alert
 from rtlab.measure.monitoring.scrape_all_nodes import NodeWatch
 from rtlab.widgets.browser_message_on_lab_loop import LoopCallback
-from rtlab.widgets.page_files import page_files
+from rtlab.widgets.join_javascript_and_css import page_files
 from rtlab.widgets.stop_button_wait import Stoppable
 
 if TYPE_CHECKING:

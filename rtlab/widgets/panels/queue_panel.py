@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import traitlets
 
-from rtlab.widgets.page_files import page_files
-from rtlab.widgets.panels.chat_lines import text_of
+from rtlab.widgets.join_javascript_and_css import page_files
+from rtlab.widgets.panels.chat_text_check import text_of
 from rtlab.widgets.panels.copy_as_code_button import CopyAsCode
 from rtlab.widgets.panels.panel_code_cells import queue_code
 from rtlab.widgets.panels.polled_panel import PolledPanel

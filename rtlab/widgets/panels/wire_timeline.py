@@ -16,7 +16,7 @@ import traitlets
 from rtlab.figures.chart_style.palette import PALETTE
 from rtlab.testing.recordings.journal import JournalEntry
 from rtlab.testing.recordings.replayed_connection import Replay
-from rtlab.widgets.page_files import page_files
+from rtlab.widgets.join_javascript_and_css import page_files
 from rtlab.widgets.panels.copy_as_code_button import call_as_code
 from rtlab.widgets.panels.journal_entry_text import KINDS, words_of
 from rtlab.widgets.panels.journal_panel import JournalPanel

@@ -13,7 +13,7 @@ import traitlets
 from rtlab.errors import RtlabError
 from rtlab.figures.chart_style.labels import readable
 from rtlab.widgets.browser_message_on_lab_loop import LoopCallback
-from rtlab.widgets.page_files import page_files
+from rtlab.widgets.join_javascript_and_css import page_files
 from rtlab.widgets.verdicts.format_number_with_unit import quantity
 from rtlab.widgets.verdicts.parse_typed_number import parse_number
 from rtlab.widgets.verdicts.verdict_row import EvidenceKind, html_numbers, marked

@@ -14,7 +14,7 @@ import pytest
 from rtlab.client.auth import connection_token_renewal
 from rtlab.client.auth import login_and_token_refresh as module
 from rtlab.client.auth.login_and_token_refresh import Tokens
-from rtlab.client.transports._httpcore_backend import Backend
+from rtlab.client.transports._abortable_httpcore_sockets import Backend
 from rtlab.errors import ConnectFailed, NotConnected
 from rtlab.patterns.secure_websocket import SecureWebSocket
 from rtlab.protocol.message_format import Message

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 
-from rtlab.capture.wire_report import WireCost, WireReport
+from rtlab.capture.wire_cost_tables import WireCost, WireReport
 from rtlab.experiments.transports.article_table import ARTICLE, article_table, filled_table
 from rtlab.experiments.transports.comparison_result import Comparison, Turn
 from rtlab.experiments.transports.connect_round_trips import ConnectTimeFit, RoundTrips

@@ -15,9 +15,9 @@ from rtlab.experiments.transports.proxy_matrix import (
     proxy_matrix,
     recorded_matrix,
 )
-from rtlab.lab import reverse_proxies
+from rtlab.lab import start_reverse_proxies
 from rtlab.lab.lab import Lab
-from rtlab.lab.reverse_proxies import PROXY_SETTINGS
+from rtlab.lab.start_reverse_proxies import PROXY_SETTINGS
 from rtlab.processes.find_program import find_program
 from rtlab.protocol.transport_names import TRANSPORTS
 
@@ -106,7 +106,7 @@ async def test_a_heartbeat_is_the_other_cure():
 
 
 async def test_a_missing_proxy_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(reverse_proxies, "find_program", lambda name: None)
+    monkeypatch.setattr(start_reverse_proxies, "find_program", lambda name: None)
     async with Lab() as lab:
         with pytest.raises(LabError, match=r"nginx is not installed: `apt install nginx`"):
             await proxy_matrix(lab)

@@ -14,7 +14,7 @@ import gc
 import pytest
 
 from rtlab.testing.fake_clock import FakeClock
-from rtlab.testing.mock.dom_url_and_close_code_checks import DOMError
+from rtlab.testing.mock.dom_argument_checks import DOMError
 from rtlab.testing.mock.mock_script_steps import PeerScript, echo
 from rtlab.testing.mock.mock_websocket import MockWebSocket
 

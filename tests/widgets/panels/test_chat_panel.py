@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from rtlab.errors import InvalidState, RequestRefused, RtlabError
-from rtlab.widgets.panels.chat_lines import MAX_TEXT, text_of
 from rtlab.widgets.panels.chat_panel import ChatPanel
+from rtlab.widgets.panels.chat_text_check import MAX_TEXT, text_of
 from tests.patterns.in_process import client, drop_silently, serving
 
 NASTY = [

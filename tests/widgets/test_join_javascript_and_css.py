@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from rtlab.widgets.page_files import page_files
+from rtlab.widgets.join_javascript_and_css import page_files
 
 PAGES = (
     ("panel.js", "plot_scale.js", "kernel.js", "timeline.js"),

@@ -14,7 +14,7 @@ import pytest
 from rtlab.errors import LabError
 from rtlab.lab.certificates import Certificates
 from rtlab.lab.lab import Lab
-from rtlab.lab.reverse_proxies import PROXY_SETTINGS, start_proxies
+from rtlab.lab.start_reverse_proxies import PROXY_SETTINGS, start_proxies
 from rtlab.processes.find_program import find_program
 from rtlab.processes.ports import accepts, can_hold_ports
 from tests.held_ports import ports_held_here

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from rtlab.faults.client.fault import Fault
 from rtlab.faults.client.fault_client import FaultClient
+from rtlab.faults.client.fault_context_manager import Fault
 from rtlab.faults.errors import FaultError
 
 
