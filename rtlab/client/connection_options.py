@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from rtlab.policies.backoff import DEFAULT, Backoff, FullJitter
-from rtlab.policies.retry_policy import RetryPolicy
+from rtlab.policies.retry_limits_and_server_hints import RetryPolicy
 
 __all__ = ["checked_option", "in_force", "policy_of", "positive"]
 

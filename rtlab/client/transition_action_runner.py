@@ -28,7 +28,7 @@ from rtlab.client.received_message_dispatch import MessageDispatch
 from rtlab.client.transports.transport_interface import Transport
 from rtlab.errors import ConnectFailed, ConnectionLost, InvalidState, TransportClosed, describe
 from rtlab.policies import state_machine_types as states
-from rtlab.policies.retry_policy import RetryPolicy
+from rtlab.policies.retry_limits_and_server_hints import RetryPolicy
 from rtlab.policies.state_transition_table import Lifecycle, step
 from rtlab.processes.owned_tasks import OwnedTasks, Spawn
 from rtlab.protocol.close_codes import check_close, should_reconnect

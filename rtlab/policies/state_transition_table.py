@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 import msgspec
 import numpy as np
 
-from rtlab.policies.retry_policy import RetryPolicy
+from rtlab.policies.retry_limits_and_server_hints import RetryPolicy
 from rtlab.policies.state_machine_types import (
     CancelTimer,
     Close,

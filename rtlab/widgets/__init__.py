@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from rtlab.figures.chart_style.matplotlib_style import Chart
-    from rtlab.figures.recorded_run import latency_figure
+    from rtlab.figures.latency_over_time import latency_figure
     from rtlab.widgets.live_latency_plot import LatencyPlot
     from rtlab.widgets.verdicts.predict import Predict
 
@@ -22,7 +22,7 @@ _HOMES: Final = {
     "Chart": "rtlab.figures.chart_style.matplotlib_style",
     "LatencyPlot": "rtlab.widgets.live_latency_plot",
     "Predict": "rtlab.widgets.verdicts.predict",
-    "latency_figure": "rtlab.figures.recorded_run",
+    "latency_figure": "rtlab.figures.latency_over_time",
 }
 
 

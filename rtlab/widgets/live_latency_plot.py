@@ -275,9 +275,9 @@ class LatencyPlot(Stoppable, anywidget.AnyWidget):
         Parameters
         ----------
         **options
-            As in `rtlab.figures.recorded_run.latency_figure`.
+            As in `rtlab.figures.latency_over_time.latency_figure`.
         """
-        from rtlab.figures.recorded_run import latency_figure
+        from rtlab.figures.latency_over_time import latency_figure
 
         settings: dict[str, Any] = {name: getattr(self, name) for name in ("mode", "order", "log_y", "title")}
         return latency_figure(self.recorder, **{**settings, **options})

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from rtlab.models.capacity import Costs, Workload, capacity_plan
+from rtlab.models.server_capacity_plan import Costs, Workload, capacity_plan
 from tests.notebook_exercises import run
 
 NAME = "18_monitoring"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rtlab.policies import state_machine_types as states
 from rtlab.policies import state_transition_table as machine
 from rtlab.policies.backoff import Constant, Exponential, Table
-from rtlab.policies.retry_policy import RetryPolicy
+from rtlab.policies.retry_limits_and_server_hints import RetryPolicy
 from rtlab.policies.state_machine_types import State
 
 POLICY = RetryPolicy(Exponential(base=1.0, cap=8.0), max_attempts=3, min_uptime=5.0)

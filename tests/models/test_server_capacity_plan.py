@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from rtlab.models.capacity import Costs, Workload, capacity_plan
+from rtlab.models.server_capacity_plan import Costs, Workload, capacity_plan
 
 ONE = Costs(
     base_bytes=5e7,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rtlab.figures.chart_style.matplotlib_style import Chart
 from rtlab.figures.chart_style.palette import PALETTE
-from rtlab.figures.recorded_run import latency_figure, trailing_percentiles
+from rtlab.figures.latency_over_time import latency_figure, trailing_percentiles
 from rtlab.measure.recorder import Recorder
 
 
