@@ -136,24 +136,34 @@ async def follow_messages(
 
 
 class _Seen:
-    """When each message passed the broker, by message number."""
+    """When each message passed the broker, by message number.
+
+    A broker promises no order between subjects, so a reply may be heard before what it answers.
+    """
 
     def __init__(self) -> None:
         self.forward: dict[int, float] = {}
         self.out: dict[int, float] = {}
         self.reply: dict[int, float] = {}
-        self._asked: dict[int, int] = {}
+        self._asked: dict[tuple[str, int], int] = {}
+        self._answered: dict[tuple[str, int], float] = {}
 
     def hear(self, carried: Carried) -> None:
         now = time.monotonic()
         match decode(carried.body):
-            case Forward(number=number, message=message) if message.type == "way":
+            case Forward(node=node, number=number, message=message) if message.type == "way":
                 self._note(self.forward, message.payload, now)
-                self._asked[number] = message.payload
+                question = (address_of(node), number)
+                self._asked[question] = message.payload
+                if question in self._answered:
+                    self._note(self.reply, message.payload, self._answered[question])
             case Out(message=message) if message.type == "way":
                 self._note(self.out, message.payload, now)
-            case Reply(number=number) if number in self._asked:
-                self._note(self.reply, self._asked[number], now)
+            case Reply(number=number):
+                question = (carried.subject, number)
+                self._answered.setdefault(question, now)
+                if question in self._asked:
+                    self._note(self.reply, self._asked[question], now)
             case _:
                 pass
 
