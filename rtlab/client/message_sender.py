@@ -211,6 +211,7 @@ class MessageSender:
             async with within(timeout, lambda: "no answer to a ping: the path may be dead"):
                 self.rtt = await self._dispatch.wire.ping(transport)
         except TransportClosed as error:
+            await _let_the_loss_be_noticed()
             raise NotConnected(f"the connection ended before the answer came: {error}") from error
         return self.rtt
 
@@ -233,6 +234,7 @@ class MessageSender:
                 write = transport.send(message)
             await self._writes.run(write, answer)
         except TransportClosed as error:
+            await _let_the_loss_be_noticed()
             raise NotConnected(f"the connection ended before the message was sent: {error}") from error
         except MessageError as error:
             if not will_repeat or error.retry_after is None:
@@ -261,3 +263,12 @@ class MessageSender:
                 "await connect(), or wait for the 'connected' event"
             )
         return transport
+
+
+async def _let_the_loss_be_noticed() -> None:
+    """Let the event loop run once.
+
+    A transport knows of its end a turn of the loop before the task that reads from it. A caller that sends
+    while the state is connected would never let that turn come.
+    """
+    await asyncio.sleep(0)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import time
 from pathlib import Path
 from typing import Final
@@ -69,10 +70,8 @@ async def _send_echoes(conn: WebSocketConnection) -> None:
     while True:
         if conn.state is State.CONNECTED:
             number += 1
-            try:
+            with contextlib.suppress(NotConnected):  # cut since the check above
                 await conn.send("echo", {"n": number}, ts=time.monotonic())
-            except NotConnected:
-                continue  # cut since the check above
         await asyncio.sleep(_ECHO_PERIOD)
 
 

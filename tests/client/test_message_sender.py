@@ -10,6 +10,7 @@ import pytest
 from rtlab.client.connection import Connection
 from rtlab.errors import MessageError, MessageTooLarge, NotConnected, RequestRefused, TransportClosed
 from rtlab.policies.backoff import Constant
+from rtlab.policies.state_machine_types import State
 from rtlab.protocol.message_format import Message
 from rtlab.protocol.payload_schemas import Schemas
 from rtlab.testing.in_memory.memory_transport import MemoryTransport
@@ -31,6 +32,27 @@ async def test_who_sends_in_a_loop_lets_the_event_loop_read():
         for n in range(1000):
             await conn.send("echo", n)
         assert len(got) == 1
+
+
+@pytest.mark.parametrize("method", ["send", "ping"])
+async def test_who_sends_in_a_loop_lets_the_event_loop_notice_the_loss(method: str):
+    class Gone(MemoryTransport):
+        async def _gone(self, *_: object) -> float:
+            raise TransportClosed(1006, "the transport knows it first")
+
+        send = ping = _gone  # type: ignore[assignment]
+
+    transport = Gone(welcome=welcome())
+    conn = Connection(Factory(transport), backoff=Constant(seconds=60.0))
+    await conn.connect()
+    asyncio.get_running_loop().call_soon(transport.drop)
+    for _ in range(100):
+        if conn.state is not State.CONNECTED:
+            break
+        with pytest.raises(NotConnected, match="knows it first"):
+            await getattr(conn, method)(*["echo"][: method == "send"])
+    assert conn.state is State.RECONNECTING
+    await conn.close()
 
 
 async def test_the_servers_limit_is_checked_before_sending():
