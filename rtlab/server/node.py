@@ -182,10 +182,11 @@ class Node:
         bool
             Whether this had to wait: other clients may have connected meanwhile.
         """
-        places = () if request.cursor is None else request.cursor.rooms
-        rooms = dict.fromkeys((*(place.room_id for place in places), *request.rooms))
-        legal = (room_id for room_id in list(rooms)[:MAX_ROOMS] if is_name(room_id))
-        coming = [ready for ready in map(self.broker.enter, legal) if ready is not None]
+        read = () if request.cursor is None else request.cursor.rooms
+        places = {place.room_id: (place.epoch, place.offset) for place in read}
+        rooms = filter(is_name, list({**places, **dict.fromkeys(request.rooms)})[:MAX_ROOMS])
+        entered = (self.broker.enter(room_id, *places.get(room_id, (None, None))) for room_id in rooms)
+        coming = [ready for ready in entered if ready is not None]
         if coming:
             await asyncio.wait(coming)
         return bool(coming)

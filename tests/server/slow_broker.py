@@ -43,7 +43,7 @@ class SlowBroker:
         self.most[sender] = max(now, self.most.get(sender, 0))
         return answer
 
-    def enter(self, room_id: str) -> None:
+    def enter(self, room_id: str, epoch: str | None = None, offset: int | None = None) -> None:
         """A room is always ready."""
 
     def report(self) -> None:

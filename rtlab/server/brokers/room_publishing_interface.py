@@ -70,18 +70,21 @@ class Broker(Protocol):
         """Return what ``/stats`` shows of the cluster; None for a server without an external broker."""
         ...
 
-    def enter(self, room_id: str) -> Later[None]:
+    def enter(self, room_id: str, epoch: str | None = None, offset: int | None = None) -> Later[None]:
         """Prepare a room for a member: afterwards this node knows the room's epoch and offset.
 
         Parameters
         ----------
         room_id : str
             The room.
+        epoch, offset : str and int, optional
+            How far the member has read already, perhaps at another node; this node catches up with it.
 
         Returns
         -------
         None or Future of None
-            None if the room is known here already. The future never fails: if the room's owner does
-            not answer in time, the room begins with an unknown epoch, and members get a ``resync`` later.
+            None if the room is known here already, up to that place. The future never fails: if the
+            room's owner does not answer in time, the room begins with an unknown epoch, and members get
+            a ``resync`` later.
         """
         ...

@@ -35,5 +35,5 @@ class SingleNodeBroker:
     def report(self) -> None:
         """See `Broker.report`."""
 
-    def enter(self, room_id: str) -> None:
+    def enter(self, room_id: str, epoch: str | None = None, offset: int | None = None) -> None:
         """See `Broker.enter`."""

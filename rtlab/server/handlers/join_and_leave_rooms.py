@@ -42,7 +42,7 @@ def join_room(services: Services, incoming: Incoming) -> Later[Answer]:
         raise Refused("wrong_payload", "join_room: expected a string epoch and a whole offset")
     check_entry(services.hub, session.rooms, room_id)
     quietly = field(message.payload, "probe") is True
-    ready = services.broker.enter(room_id)
+    ready = services.broker.enter(room_id, epoch, offset)
     if isinstance(ready, asyncio.Future):
         go = partial(_join_later, services, incoming, room_id, epoch, offset, quietly=quietly)
         return then(ready, go, _raise)

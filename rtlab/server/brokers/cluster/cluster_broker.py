@@ -156,9 +156,9 @@ class ClusterBroker:
         """See `Broker.publish`."""
         return self._forwarded.publish(room_id, message)
 
-    def enter(self, room_id: str) -> Later[None]:
+    def enter(self, room_id: str, epoch: str | None = None, offset: int | None = None) -> Later[None]:
         """See `Broker.enter`."""
-        return self._followed.enter(room_id)
+        return self._followed.enter(room_id, epoch, offset)
 
     def owner(self, room_id: str) -> str | None:
         """Return the node that numbers a room's messages, as far as this node knows."""

@@ -133,12 +133,18 @@ class FollowedRooms:
         for room_id in [room_id for room_id in self._agreed if room_id not in self._hub]:
             del self._agreed[room_id]
 
-    def enter(self, room_id: str) -> Later[None]:
+    def enter(self, room_id: str, epoch: str | None = None, offset: int | None = None) -> Later[None]:
         """See `Broker.enter`."""
-        if room_id not in self._hub:
+        room = self._hub.get(room_id)
+        if room is None:
             if not self._hub.has_place():
                 return None  # the entry will be refused
             self.catch_up(room_id)
+        elif self._members.owner(room_id) != self._members.me and (epoch or "", offset or 0) > (
+            room.epoch,
+            room.offset,
+        ):
+            self.catch_up(room_id)  # another node has delivered to the member what is still on its way here
         catching = self._catching.get(room_id)
         if catching is None:
             return None

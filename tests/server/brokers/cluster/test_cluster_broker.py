@@ -88,7 +88,7 @@ class Node:
         return all(heard[name] >= when[self.name] for name in when)
 
     async def join(self, room_id: str, epoch: str | None = None, offset: int | None = None) -> Member:
-        await settled(self.broker.enter(room_id))
+        await settled(self.broker.enter(room_id, epoch, offset))
         member = Member(f"user of {self.name}")
         joined = self.hub.join(member, room_id, epoch, offset)
         member.got += [frame.message for frame in joined.missed]
@@ -176,6 +176,24 @@ async def test_a_member_resumes_on_a_node_that_never_had_the_room(nodes: Cluster
     member = await other.join("r", *places[1])
     assert other.recovered
     assert member.published == [3, 4, 5]
+
+
+async def test_a_member_that_is_ahead_of_its_new_node_gets_nothing_twice(nodes: Cluster) -> None:
+    one, other = nodes.others("r")
+    await one.join("r")
+    there = await other.join("r")
+    places = [await one.say("r", n) for n in range(1, 4)]
+    await until(lambda: there.published == [1, 2, 3])
+    other.deaf = lambda message: isinstance(message, Out)  # what is published is still on its way to it
+    places.append(await one.say("r", 4))
+    member = await other.join("r", *places[-1])
+    assert other.recovered
+    other.deaf = lambda message: False
+    await one.say("r", 5)
+    await until(lambda: 5 in member.published)
+    assert member.published == [5]
+    assert there.published == [1, 2, 3, 4, 5]
+    assert member.resyncs == there.resyncs == 0
 
 
 async def test_a_repeat_through_another_node_gets_the_first_ones_place(nodes: Cluster) -> None:
