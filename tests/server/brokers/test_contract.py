@@ -146,6 +146,29 @@ async def test_what_is_deleted_under_way_is_made_again_and_nothing_is_lost_in_si
     await asyncio.gather(sender.carrier.close(), node.carrier.close())
 
 
+async def test_a_topic_is_not_deleted_because_an_answer_is_looked_at_late(bench: Bench):
+    if bench.server is None or bench.server.kind != "kafka":
+        return
+    followed, new = bench.subject(), bench.subject()
+    node = await bench.node()
+    listener = await bench.listen(node, followed)
+    driver: Any = node.link.driver
+    make = driver._make
+
+    async def make_slowly(name: str) -> None:
+        await make(name)
+        if name == full_name(bench.namespace, new):  # the first message's answer has to wait for this one
+            await listener.until(lambda: b"first" in listener.bodies)
+            await bench.publish(bench.a, followed, [b"behind it"])
+            await listener.until(lambda: b"behind it" in listener.bodies)
+
+    driver._make = make_slowly
+    await asyncio.gather(node.carrier.publish(followed, b"first"), node.carrier.publish(new, b"second"))
+    assert await heard_all(bench, listener, followed) == [b"first", b"behind it"]
+    assert [why for up, why in node.events if not up] == listener.gaps == []
+    await node.carrier.close()
+
+
 async def test_the_nodes_of_a_lab_share_a_room_through_it(bench: Bench):
     if bench.server is None or bench.server.kind not in ("rabbitmq", "kafka"):
         return  # tests/lab has the others

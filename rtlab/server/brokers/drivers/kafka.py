@@ -213,6 +213,8 @@ class KafkaDriver:
 
     async def send(self, batch: Sequence[Outgoing]) -> list[Exception | None]:
         """See `BrokerDriver.send`."""
+        # What was read before: a record behind it has a higher offset, unless its topic began anew.
+        read = {name: followed.next for name, followed in self._followed.items()}
         answers: list[asyncio.Future[RecordMetadata] | BrokerFailed] = []
         for message in batch:
             headers = [(_ID, message.message_id.encode())] if message.message_id is not None else []
@@ -234,7 +236,7 @@ class KafkaDriver:
             elif isinstance(result, BaseException):
                 raise LinkLost(describe(result)) from result
             else:
-                self._look(message.name, result.offset + 1)
+                self._look(message.name, result.offset, read.get(message.name, 0))
                 results.append(None)
         return results
 
@@ -318,19 +320,18 @@ class KafkaDriver:
                     if followed is not None:
                         for record in records:
                             _read_one(followed, record)
-                for name in tuple(self._followed):
+                for name, followed in tuple(self._followed.items()):
                     end = self._consumer.highwater(TopicPartition(name, 0))
                     if end is not None:
-                        self._look(name, end)
+                        self._look(name, end, followed.next)
         except LinkLost as error:
             self._lost(str(error))
         except Exception as error:
             self._lost(describe(error))
 
-    def _look(self, name: str, end: int) -> None:
+    def _look(self, name: str, end: int, read: int) -> None:
         """Report a topic that ends before what was read of it: it was deleted and created again."""
-        followed = self._followed.get(name)
-        if followed is not None and end < followed.next:
+        if end < read:
             self._lost(f"the topic {name} was deleted")
 
     async def read(self, name: str, limit: int) -> list[Stored]:
