@@ -71,7 +71,7 @@ async def start_broker(options: ServerOptions) -> BrokerServer | None:
 async def until_together(
     stats: Callable[[int], Awaitable[dict[str, Any]]], nodes: int, timeout: float
 ) -> None:
-    """Wait until every node knows all others; until then, rooms may still move to another owner.
+    """Wait until every node hears the broker and knows all others; until then, rooms may still move.
 
     Parameters
     ----------
@@ -90,7 +90,10 @@ async def until_together(
     try:
         async with asyncio.timeout(timeout):
             for node in range(nodes):
-                while len((await stats(node))["cluster"]["nodes"]) < nodes:
+                while True:
+                    cluster = (await stats(node))["cluster"]
+                    if cluster["connected"] and len(cluster["nodes"]) >= nodes:
+                        break
                     await asyncio.sleep(_POLL)
     except TimeoutError:
         raise LabError(

@@ -108,7 +108,12 @@ async def follow_messages(
                 await publisher.request("way", n, room_id=rooms[n % len(rooms)])
                 acked[n] = time.monotonic()
                 await asyncio.sleep(pause)
-            while min(len(came), len(seen.out)) < total or len(seen.reply) < len(seen.forward):
+            # The owner of a room does not change: all of its messages are forwarded, or none.
+            while (
+                min(len(came), len(seen.out)) < total
+                or len(seen.forward) % count
+                or len(seen.reply) < len(seen.forward)
+            ):
                 await asyncio.sleep(0.005)
     except TimeoutError:
         raise LabError(
