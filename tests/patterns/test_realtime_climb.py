@@ -34,11 +34,11 @@ def fallen_to(name: str, url: str, **options: Any) -> RealtimeConnection:
     return RealtimeConnection(url, blocklist=blocklist, strategy=strategy, **options)
 
 
-async def moved(client: RealtimeConnection) -> Moved:
+def moved(client: RealtimeConnection) -> asyncio.Future[Moved]:
+    """Listen from now on: a client may climb as soon as it is open, before anything else is answered."""
     told: asyncio.Future[Moved] = asyncio.get_running_loop().create_future()
     client.once("moved", told.set_result)
-    async with asyncio.timeout(20):
-        return await told
+    return told
 
 
 def outcomes(client: RealtimeConnection) -> list[str]:
@@ -103,6 +103,7 @@ async def test_nothing_is_lost_doubled_or_overtaken_on_the_way_up(
         other.on("told", lambda m: up.append(m.payload))
         await other.join_room("up")
         await other.join_room("down")
+        moving = moved(client)
         async with client:
             assert client.transport == start
             await client.join_room("down")
@@ -110,7 +111,6 @@ async def test_nothing_is_lost_doubled_or_overtaken_on_the_way_up(
             await client.send("feed", {"rate": 500, "size": 10, "count": 400})
             tasks = [asyncio.create_task(work) for work in (publish(other), speak(), ask())]
             reader = asyncio.create_task(iterate()) if iterates else None
-            moving = asyncio.create_task(moved(client))
             await asyncio.wait([moving, *tasks], return_when=asyncio.FIRST_COMPLETED)
             assert [task.exception() for task in tasks if task.done()] == []
             event = await moving
@@ -137,11 +137,12 @@ async def test_a_real_loss_after_a_move_is_resumed_like_any_other(lab: Lab):
     got: list[int] = []
     client = fallen_to("longpoll", lab.faults.url, backoff=Constant(seconds=0.0))
     client.on("feed", lambda m: got.append(m.payload["n"]))
+    moving = moved(client)
     async with asyncio.timeout(TIMEOUT), client:
         await client.send("feed", {"rate": 200, "size": 10, "count": 300})
-        await moved(client)
+        await moving
         await lab.faults.cut()
-        while len(got) < 300:
+        while len(got) < 300 or not client.stats.disconnects:
             await asyncio.sleep(0.005)
         assert client.stats.disconnects == 1
     assert got == list(range(300))
@@ -158,8 +159,7 @@ async def test_it_climbs_when_the_network_is_repaired_and_not_before(lab: Lab):
             while len(client.attempts) < refused + 3:
                 await asyncio.sleep(0.01)
             assert client.transport == "sse"
-            moving = asyncio.create_task(moved(client))
-            await asyncio.sleep(0)  # it listens before the way is open
+            moving = moved(client)
             await proxy.remove()
             assert (await moving).transport == "websocket"
             assert outcomes(client)[-2:] == ["probed", "works"]
@@ -189,19 +189,21 @@ async def test_closing_in_the_middle_of_a_probe_leaves_nothing(lab: Lab):
 async def test_a_probe_leaves_no_session_behind(lab: Lab):
     async with asyncio.timeout(TIMEOUT):
         client = fallen_to("longpoll", lab.url, transports=("websocket", "longpoll"))
+        moving = moved(client)
         async with client:
-            await moved(client)
+            await moving
             while (await lab.stats())["sessions"] > 1:
                 await asyncio.sleep(0.01)
 
 
 async def test_the_heartbeat_of_the_new_transport_runs(lab: Lab):
     client = fallen_to("longpoll", lab.url)
+    moving = moved(client)
     async with asyncio.timeout(TIMEOUT), client:
         opened = client._runner.opened  # pyright: ignore[reportPrivateUsage]
         assert opened is not None
         assert opened._beats is None  # pyright: ignore[reportPrivateUsage]
-        await moved(client)
+        await moving
         assert opened._beats is not None  # pyright: ignore[reportPrivateUsage]
 
 
