@@ -13,7 +13,7 @@ from rtlab.client.auth.connection_token_renewal import ConnectionTokenRenewal
 from rtlab.client.cancellable_writes import CancellableWrites
 from rtlab.client.circuit_breaker_runner import CircuitBreaker
 from rtlab.client.default_heartbeat_by_transport import DefaultHeartbeat, default_heartbeat
-from rtlab.client.heartbeat_runner import HeartbeatRunner
+from rtlab.client.heartbeat_ping_timer import HeartbeatRunner
 from rtlab.client.received_message_dispatch import MessageDispatch
 from rtlab.client.transports.transport_interface import Transport
 from rtlab.errors import ConnectFailed, MessageError, NotConnected, TransportClosed, describe

@@ -13,9 +13,9 @@ from typing import Any, Final
 import numpy as np
 
 from rtlab.errors import ConnectFailed, MessageError
+from rtlab.experiments.endpoint.craft_invalid_websocket_frames import raw_frame
 from rtlab.experiments.endpoint.endpoint_kind import EXAMPLE, EndpointKind, kind_at, not_real_time
 from rtlab.experiments.endpoint.probe_report import Report
-from rtlab.experiments.endpoint.raw_websocket_frames import raw_frame
 from rtlab.experiments.endpoint.timed_connect_steps import TIMEOUT, Wire, dial
 from rtlab.experiments.endpoint.watch_event_stream_for_probe import EventStream
 from rtlab.experiments.endpoint.watch_websocket_for_probe import WatchedSocket

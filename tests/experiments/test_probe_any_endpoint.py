@@ -13,7 +13,7 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from rtlab.cli import main as cli
 from rtlab.errors import ConnectFailed
-from rtlab.experiments.endpoint.raw_websocket_frames import FrameReader, raw_frame
+from rtlab.experiments.endpoint.craft_invalid_websocket_frames import FrameReader, raw_frame
 from rtlab.experiments.endpoint.record_round_trips import follow
 from rtlab.experiments.endpoint.timed_connect_steps import insecure_tls
 from rtlab.experiments.probe_any_endpoint import probe

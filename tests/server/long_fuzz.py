@@ -22,7 +22,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rtlab.experiments.endpoint.raw_websocket_frames import new_key, raw_frame
+from rtlab.experiments.endpoint.craft_invalid_websocket_frames import new_key, raw_frame
 from rtlab.experiments.security.login_and_message_attacks import log_in
 from rtlab.lab.lab import Lab
 from rtlab.protocol.message_format import RESERVED_TYPES

@@ -23,7 +23,12 @@ from rtlab.bench.results import Result
 from rtlab.client.auth.login_and_token_refresh import Tokens
 from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.errors import RtlabError
-from rtlab.experiments.endpoint.raw_websocket_frames import new_key, raw_frame, request_head, upgrade_fields
+from rtlab.experiments.endpoint.craft_invalid_websocket_frames import (
+    new_key,
+    raw_frame,
+    request_head,
+    upgrade_fields,
+)
 from rtlab.experiments.endpoint.timed_connect_steps import Wire, dial
 from rtlab.experiments.security.login_and_message_attacks import PASSWORDS
 from rtlab.lab.lab_options_as_server_arguments import ServerOptions, as_arguments

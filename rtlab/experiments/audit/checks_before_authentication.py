@@ -13,7 +13,7 @@ import msgspec
 from rtlab.errors import ConnectFailed
 from rtlab.experiments.audit.check_and_finding_types import Check, Finding
 from rtlab.experiments.audit.requests_to_audited_server import Target, TargetResponse
-from rtlab.experiments.endpoint.raw_websocket_frames import request_head
+from rtlab.experiments.endpoint.craft_invalid_websocket_frames import request_head
 from rtlab.experiments.websocket_conformance.against_server import server_handshakes
 from rtlab.experiments.websocket_conformance.handshake_cases import REQUEST_CASES
 

@@ -9,7 +9,7 @@ from typing import Final
 from rtlab.errors import ConnectFailed
 from rtlab.experiments.audit.check_and_finding_types import Check, Finding
 from rtlab.experiments.audit.requests_to_audited_server import Target
-from rtlab.experiments.endpoint.raw_websocket_frames import raw_frame
+from rtlab.experiments.endpoint.craft_invalid_websocket_frames import raw_frame
 from rtlab.experiments.websocket_conformance.against_server import server_frames
 from rtlab.experiments.websocket_conformance.frame_cases import DEFLATE_CASES, FRAME_CASES, Fails, FrameCase
 from rtlab.protocol.websocket_framing import CLOSE, PING, PONG, TEXT

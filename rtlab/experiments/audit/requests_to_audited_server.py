@@ -9,7 +9,12 @@ from collections.abc import Mapping
 import msgspec
 
 from rtlab.errors import ConnectFailed
-from rtlab.experiments.endpoint.raw_websocket_frames import Fields, new_key, request_head, upgrade_fields
+from rtlab.experiments.endpoint.craft_invalid_websocket_frames import (
+    Fields,
+    new_key,
+    request_head,
+    upgrade_fields,
+)
 from rtlab.experiments.endpoint.timed_connect_steps import Wire, dial
 from rtlab.protocol.http1_message_parser import Head
 from rtlab.protocol.origin_and_host_headers import is_loopback

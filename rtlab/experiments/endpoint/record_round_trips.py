@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from rtlab.errors import ConnectFailed
+from rtlab.experiments.endpoint.craft_invalid_websocket_frames import raw_frame
 from rtlab.experiments.endpoint.endpoint_kind import EXAMPLE, EndpointKind, kind_at, not_real_time
-from rtlab.experiments.endpoint.raw_websocket_frames import raw_frame
 from rtlab.experiments.endpoint.timed_connect_steps import TIMEOUT, Wire, dial
 from rtlab.experiments.endpoint.watch_event_stream_for_probe import EventStream
 from rtlab.measure.recorder import Recorder

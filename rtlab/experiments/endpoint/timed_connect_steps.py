@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple, Self
 
 from rtlab.client.transports.explain_connect_failures import explain_os_error
 from rtlab.errors import ConnectFailed
-from rtlab.experiments.endpoint.raw_websocket_frames import (
+from rtlab.experiments.endpoint.craft_invalid_websocket_frames import (
     Fields,
     FrameReader,
     ReceivedFrame,

@@ -8,7 +8,7 @@ import time
 import zlib
 from typing import Final
 
-from rtlab.experiments.endpoint.raw_websocket_frames import ReceivedFrame, raw_frame
+from rtlab.experiments.endpoint.craft_invalid_websocket_frames import ReceivedFrame, raw_frame
 from rtlab.experiments.endpoint.timed_connect_steps import Wire
 from rtlab.protocol.websocket_framing import CLOSE, PING, PONG, TEXT
 

@@ -11,7 +11,12 @@ from typing import Final, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from rtlab.errors import LabError
-from rtlab.experiments.endpoint.raw_websocket_frames import new_key, raw_frame, request_head, upgrade_fields
+from rtlab.experiments.endpoint.craft_invalid_websocket_frames import (
+    new_key,
+    raw_frame,
+    request_head,
+    upgrade_fields,
+)
 from rtlab.experiments.endpoint.timed_connect_steps import dial
 from rtlab.experiments.security.login_and_message_attacks import log_in
 from rtlab.lab.lab import Lab

@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.errors import ConnectFailed
-from rtlab.experiments.endpoint.raw_websocket_frames import FrameReader, raw_frame
+from rtlab.experiments.endpoint.craft_invalid_websocket_frames import FrameReader, raw_frame
 from rtlab.experiments.websocket_conformance.frame_cases import Fails, FrameCase, Returns, Takes
 from rtlab.experiments.websocket_conformance.handshake_cases import AnswerCase
 from rtlab.experiments.websocket_conformance.outcome import (

@@ -9,7 +9,12 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from rtlab.errors import ConnectFailed
-from rtlab.experiments.endpoint.raw_websocket_frames import new_key, raw_frame, request_head, upgrade_fields
+from rtlab.experiments.endpoint.craft_invalid_websocket_frames import (
+    new_key,
+    raw_frame,
+    request_head,
+    upgrade_fields,
+)
 from rtlab.experiments.endpoint.timed_connect_steps import Wire, dial
 from rtlab.experiments.websocket_conformance.frame_cases import FrameCase, Returns, Takes
 from rtlab.experiments.websocket_conformance.handshake_cases import RequestCase

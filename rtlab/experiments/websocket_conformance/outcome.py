@@ -8,7 +8,7 @@ from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
-from rtlab.experiments.endpoint.raw_websocket_frames import raw_frame
+from rtlab.experiments.endpoint.craft_invalid_websocket_frames import raw_frame
 from rtlab.experiments.websocket_conformance.frame_cases import Fails, FrameCase, Returns, Takes
 
 __all__ = ["FENCE", "ReceiverOutcome", "ScoreboardRow", "abreast", "sent", "verdict"]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from websockets.exceptions import ProtocolError
 
 from rtlab.client.transports.websockets_frame_checks import Inflater, StrictReader
-from rtlab.experiments.endpoint.raw_websocket_frames import raw_frame
+from rtlab.experiments.endpoint.craft_invalid_websocket_frames import raw_frame
 
 
 def read(data: bytes, step: int) -> list[bytes]:

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-from rtlab.experiments.endpoint.raw_websocket_frames import FrameReader
+from rtlab.experiments.endpoint.craft_invalid_websocket_frames import FrameReader
 from rtlab.protocol.websocket_handshake import accept_of
 
 Talk = Callable[[FrameReader, asyncio.StreamWriter], Awaitable[None]]

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from rtlab.errors import ConnectFailed
-from rtlab.experiments.endpoint.raw_websocket_frames import FrameReader, raw_frame
+from rtlab.experiments.endpoint.craft_invalid_websocket_frames import FrameReader, raw_frame
 from rtlab.experiments.endpoint.record_round_trips import follow
 from rtlab.measure.recorder import Recorder
 from rtlab.protocol.websocket_framing import CLOSE, PING, PONG

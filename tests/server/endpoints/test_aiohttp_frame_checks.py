@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from rtlab.experiments.endpoint.raw_websocket_frames import raw_frame
+from rtlab.experiments.endpoint.craft_invalid_websocket_frames import raw_frame
 from rtlab.server.endpoints.aiohttp_frame_checks import StrictFrames
 
 

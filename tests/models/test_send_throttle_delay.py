@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtlab.models.throttle_wait import last_wait
+from rtlab.models.send_throttle_delay import last_wait
 from rtlab.policies.token_bucket import TokenBucket
 
 
