@@ -3,7 +3,7 @@
 - ``alone``: measures time, or refuses to on a busy machine; nothing may run beside it.
 - ``calm``: waits most of the time, and takes a busy machine badly; two such files may run beside it.
 - ``pair``: a notebook; one such file may run beside it.
-- ``long``: takes half a minute or more beside others; its file begins first.
+- ``long``: takes 20 s or more beside others; its file begins first in its stage.
 - ``joined``: shares what is expensive with the files beside it, so one worker takes them all.
 - ``spread``: needs nothing of its file's other tests, so any worker takes it.
 - ``cold``: its servers and kernels start as a user's do, also where `tests.warm_start` would fork them.
@@ -46,6 +46,15 @@ LONG = (
     "tests/test_style.py",
     "tests/test_hostile_reader.py",
     "tests/browser",
+    "tests/bench/suites/test_observer.py",
+    "tests/exercises/test_01.py",
+    "tests/exercises/test_05.py",
+    "tests/exercises/test_07.py",
+    "tests/exercises/test_08.py",
+    "tests/experiments/test_time_until_dead_peer_noticed.py",
+    "tests/experiments/transports/test_long_poll_delay.py",
+    "tests/experiments/transports/test_proxy_matrix.py",
+    "tests/experiments/transports/test_push_equivalence.py",
 )
 #: They look into one JupyterLab, each kind of it, with one browser.
 JOINED = (
@@ -88,7 +97,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "alone: measures time; nothing may run beside it")
     config.addinivalue_line("markers", "calm: takes a busy machine badly; two such files may run beside it")
     config.addinivalue_line("markers", "pair: a notebook; one such file may run beside it")
-    config.addinivalue_line("markers", "long: takes half a minute or more; its file begins first")
+    config.addinivalue_line("markers", "long: takes 20 s or more; its file begins first in its stage")
     config.addinivalue_line("markers", "joined: one worker takes all such files of a folder")
     config.addinivalue_line("markers", "spread: needs nothing of its file's other tests; any worker takes it")
     config.addinivalue_line("markers", "cold: its servers and kernels start as a user's do")
