@@ -20,7 +20,7 @@ from rtlab.server.authorization_while_connected import Reauthorization
 from rtlab.server.handlers import HANDLERS, Services
 from rtlab.server.incoming_message import Incoming
 from rtlab.server.ingress.message_rate_limit import LimitRate
-from rtlab.server.ingress.optional_steps import Validate, refuse_duplicate_keys
+from rtlab.server.ingress.optional_message_checks import Validate, refuse_duplicate_keys
 from rtlab.server.node import Node
 
 __all__ = ["CHECKS", "main"]

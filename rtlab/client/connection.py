@@ -16,8 +16,8 @@ import numpy as np
 
 from rtlab.client.auth.connection_token_renewal import ConnectionTokenRenewal
 from rtlab.client.auth.login_and_token_refresh import Tokens
+from rtlab.client.breaker_shared_per_origin import CircuitBreaker
 from rtlab.client.cancellable_writes import CancellableWrites
-from rtlab.client.circuit_breaker_runner import CircuitBreaker
 from rtlab.client.connection_attempt import ConnectionAttempt
 from rtlab.client.connection_options import checked_option, in_force, policy_of, positive
 from rtlab.client.connection_stats import ConnectionStats, read_stats

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from functools import partial
 
 from rtlab.client.auth.connection_token_renewal import ConnectionTokenRenewal
+from rtlab.client.breaker_shared_per_origin import CircuitBreaker
 from rtlab.client.cancellable_writes import CancellableWrites
-from rtlab.client.circuit_breaker_runner import CircuitBreaker
 from rtlab.client.default_heartbeat_by_transport import DefaultHeartbeat, default_heartbeat
-from rtlab.client.heartbeat_ping_timer import HeartbeatRunner
 from rtlab.client.received_message_dispatch import MessageDispatch
+from rtlab.client.send_scheduled_pings import HeartbeatRunner
 from rtlab.client.transports.transport_interface import Transport
 from rtlab.errors import ConnectFailed, MessageError, NotConnected, TransportClosed, describe
 from rtlab.policies.dead_peer_detectors import Heartbeat, Rtt

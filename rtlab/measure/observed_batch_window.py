@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from rtlab.policies.batching_windows import Batch, SizeOrTimeout
+from rtlab.policies.size_or_time_batching_windows import Batch, SizeOrTimeout
 
 __all__ = ["ObservedBatchWindow"]
 

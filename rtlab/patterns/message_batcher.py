@@ -25,7 +25,7 @@ from rtlab.client.locks_per_event_loop import PerLoop
 from rtlab.client.pending_requests_and_answers import unwrap
 from rtlab.errors import InvalidState, MessageError, MessageTooLarge, NotConnected, RequestRefused
 from rtlab.patterns.batcher_stats import BatcherStats
-from rtlab.policies.batching_windows import BatchWindow, SizeOrTimeout
+from rtlab.policies.size_or_time_batching_windows import BatchWindow, SizeOrTimeout
 from rtlab.protocol.json_and_messagepack_codecs import JSON
 from rtlab.protocol.limits import MAX_BATCH
 from rtlab.protocol.message_format import CheckedItems, Message, fields_of

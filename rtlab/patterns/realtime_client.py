@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from rtlab.client.circuit_breaker_runner import CircuitBreaker
+from rtlab.client.breaker_shared_per_origin import CircuitBreaker
 from rtlab.client.connection import Connection
 from rtlab.client.event_emitter import Moved
 from rtlab.client.transports.affinity_cookies import CookieStore

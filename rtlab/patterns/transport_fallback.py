@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 import numpy as np
 
-from rtlab.client.circuit_breaker_runner import CircuitBreaker
+from rtlab.client.breaker_shared_per_origin import CircuitBreaker
 from rtlab.client.transports.transport_interface import DeliverDirectly, Transport
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.patterns.transport_blocklist import Blocklist

@@ -1,6 +1,6 @@
 """A circuit breaker, which stops attempts to a failing server, as a pure state machine.
 
-`rtlab.client.circuit_breaker_runner.CircuitBreaker` runs it with a clock.
+`rtlab.client.breaker_shared_per_origin.CircuitBreaker` runs it with a clock.
 """
 
 from __future__ import annotations

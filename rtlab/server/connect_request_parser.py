@@ -9,8 +9,8 @@ from typing import Final
 import msgspec
 from multidict import MultiMapping
 
-from rtlab.policies.batching_windows import SizeOrTimeout, parse_window
 from rtlab.policies.drop_or_conflate_on_overflow import Overflow, parse_overflow
+from rtlab.policies.size_or_time_batching_windows import SizeOrTimeout, parse_window
 from rtlab.server.auth.principal import Principal
 from rtlab.server.last_event_id_cursor import Cursor, parse_cursor
 

@@ -8,7 +8,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from rtlab.client.circuit_breaker_runner import CircuitBreaker
+from rtlab.client.breaker_shared_per_origin import CircuitBreaker
 from rtlab.client.connection import Connection, State
 from rtlab.errors import ConnectFailed, MessageError
 from rtlab.policies.backoff import Constant

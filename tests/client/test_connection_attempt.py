@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from rtlab.client.circuit_breaker_runner import CircuitBreaker
+from rtlab.client.breaker_shared_per_origin import CircuitBreaker
 from rtlab.client.connection import Connection, State
 from rtlab.errors import ConnectFailed
 from rtlab.policies.backoff import Constant

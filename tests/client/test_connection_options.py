@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rtlab import LongPolling, ServerSentEvents, WebRTCChannel, WebSocketConnection
-from rtlab.client.circuit_breaker_runner import CircuitBreaker
+from rtlab.client.breaker_shared_per_origin import CircuitBreaker
 from rtlab.policies.backoff import FullJitter, Linear
 from rtlab.policies.circuit_breaker import Breaker
 from rtlab.policies.dead_peer_detectors import Ping, Sweep, Watchdog

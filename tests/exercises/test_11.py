@@ -12,7 +12,7 @@ import websockets
 from rtlab.experiments.throughput.batched_server_simulation import play_window
 from rtlab.measure.load_generator import poisson_times
 from rtlab.models import batching as model
-from rtlab.policies.batching_windows import FixedTick
+from rtlab.policies.size_or_time_batching_windows import FixedTick
 from tests.notebook_exercises import run
 
 NAME = "11_batching"

@@ -19,7 +19,7 @@ from rtlab.errors import InvalidState, MessageError, MessageTooLarge, NotConnect
 from rtlab.lab.lab import Lab
 from rtlab.patterns.message_batcher import MessageBatcher
 from rtlab.policies.backoff import Constant
-from rtlab.policies.batching_windows import Adaptive, Batch, FixedTick
+from rtlab.policies.size_or_time_batching_windows import Adaptive, Batch, FixedTick
 from rtlab.policies.token_bucket import TokenBucket
 from rtlab.protocol.json_and_messagepack_codecs import JSON, MSGPACK
 from rtlab.protocol.message_format import Message

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from rtlab.client.circuit_breaker_runner import CircuitBreaker
+from rtlab.client.breaker_shared_per_origin import CircuitBreaker
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.patterns.transport_blocklist import Blocklist
 from rtlab.patterns.transport_fallback import Fallback

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtlab.client.circuit_breaker_runner import BreakerChange, CircuitBreaker
+from rtlab.client.breaker_shared_per_origin import BreakerChange, CircuitBreaker
 from rtlab.policies.circuit_breaker import Breaker, BreakerState, Circuit
 
 

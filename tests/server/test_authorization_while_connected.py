@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from rtlab.server.auth.access_tokens import LEEWAY
+from rtlab.server.auth.access_token_signing_and_checks import LEEWAY
 from rtlab.server.auth.request_authentication import Authority
 from rtlab.server.node import Node
 from rtlab.server.refusal_and_end_reasons import AnswerPayload

@@ -23,7 +23,7 @@ from rtlab.errors import ConnectFailed
 from rtlab.experiments.security.login_and_message_attacks import PASSWORDS
 from rtlab.protocol.transport_names import TRANSPORTS
 from rtlab.server.aiohttp_app_and_routes import Server
-from rtlab.server.auth.access_tokens import LEEWAY
+from rtlab.server.auth.access_token_signing_and_checks import LEEWAY
 from rtlab.server.node import Node
 from rtlab.server.server_options import Options
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import parse_qs
 
-from rtlab.policies.batching_windows import parse_window
+from rtlab.policies.size_or_time_batching_windows import parse_window
 from rtlab.protocol.limits import BATCH_SLACK_BYTES
 from rtlab.protocol.urls import Url
 

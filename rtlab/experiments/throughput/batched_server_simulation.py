@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from rtlab.policies.batching_windows import BatchWindow
+    from rtlab.policies.size_or_time_batching_windows import BatchWindow
 
 __all__ = ["Played", "play_window"]
 
@@ -74,7 +74,7 @@ def play_window(
 
     Examples
     --------
-    >>> from rtlab.policies.batching_windows import SizeOrTimeout
+    >>> from rtlab.policies.size_or_time_batching_windows import SizeOrTimeout
     >>> play_window(SizeOrTimeout(batch_size=2, flush_interval=0.1), [0.0, 0.03, 1.0])
     <Played: 3 messages in 2 frames>
     """

@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 
 from rtlab.policies.token_bucket import TokenBucket
-from rtlab.server.auth.access_tokens import LEEWAY, AccessTokens
+from rtlab.server.auth.access_token_signing_and_checks import LEEWAY, AccessTokens
 from rtlab.server.auth.principal import BadCredentials, Principal
 from rtlab.server.auth.refresh_tokens import RefreshTokens
 from rtlab.server.auth.short_lived_url_tickets import Tickets

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from rtlab.protocol.json_and_messagepack_codecs import JSON
 from rtlab.server.authorization_while_connected import TOKEN_EXPIRED
-from rtlab.server.endpoints.connection_admission import BadOpening, ended_answer, read_opening
+from rtlab.server.endpoints.checks_before_connecting import BadOpening, ended_answer, read_opening
 from rtlab.server.http_json_responses import NODE, json_error
 from rtlab.server.last_event_id_cursor import format_cursor
 from rtlab.server.sinks.batching_sink import batched

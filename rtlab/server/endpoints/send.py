@@ -10,7 +10,7 @@ from aiohttp import web
 from rtlab.errors import MessageError
 from rtlab.protocol.json_and_messagepack_codecs import JSON, parse_json
 from rtlab.protocol.limits import MAX_BATCH
-from rtlab.server.endpoints.connection_admission import BadOpening, ended_answer, read_principal
+from rtlab.server.endpoints.checks_before_connecting import BadOpening, ended_answer, read_principal
 from rtlab.server.endpoints.request_body_limits import BadBody, read_body
 from rtlab.server.http_json_responses import NODE, json_error, json_response
 from rtlab.server.incoming_message import OnStream

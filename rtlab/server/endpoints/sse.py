@@ -8,7 +8,7 @@ from aiohttp import HttpVersion11, web
 
 from rtlab.protocol.http_headers import PROTOCOL, PROTOCOL_FIELD
 from rtlab.protocol.json_and_messagepack_codecs import JSON
-from rtlab.server.endpoints.connection_admission import BadOpening, read_opening
+from rtlab.server.endpoints.checks_before_connecting import BadOpening, read_opening
 from rtlab.server.http_json_responses import NODE
 from rtlab.server.sinks.batching_sink import batched
 from rtlab.server.sinks.sink_interface import bound_send_buffer

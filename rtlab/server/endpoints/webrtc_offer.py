@@ -17,7 +17,7 @@ from rtlab.errors import MessageError
 from rtlab.protocol.http_headers import PROTOCOL, PROTOCOL_FIELD
 from rtlab.protocol.json_and_messagepack_codecs import parse_json
 from rtlab.protocol.transport_paths import ROUTES
-from rtlab.server.endpoints.connection_admission import BadOpening, read_opening
+from rtlab.server.endpoints.checks_before_connecting import BadOpening, read_opening
 from rtlab.server.endpoints.request_body_limits import BadBody, read_body
 from rtlab.server.http_json_responses import NODE, json_error, json_response
 from rtlab.webrtc.sdp_reader_and_editor import max_message_bytes

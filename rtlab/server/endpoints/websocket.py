@@ -16,7 +16,7 @@ from rtlab.protocol.json_and_messagepack_codecs import CODECS, codec_for
 from rtlab.server.deflate_negotiation import Agreement, agree
 from rtlab.server.deliberate_security_holes import agrees_to_anything
 from rtlab.server.endpoints.aiohttp_frame_checks import StrictFrames
-from rtlab.server.endpoints.connection_admission import BadOpening, read_opening
+from rtlab.server.endpoints.checks_before_connecting import BadOpening, read_opening
 from rtlab.server.event_loop.work_slice_scheduler import Turns
 from rtlab.server.http_json_responses import NODE, json_error
 from rtlab.server.maybe_awaitable_values import settled

@@ -1,4 +1,4 @@
-"""Refuses new connections while the server stops; `endpoints.connection_admission` checks their limits."""
+"""Refuses new connections while the server stops; `checks_before_connecting` checks their limits."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from rtlab.policies.batching_windows import BatchWindow
+from rtlab.policies.size_or_time_batching_windows import BatchWindow
 from rtlab.protocol.json_and_messagepack_codecs import Codec
 from rtlab.protocol.message_format import Message
 from rtlab.server.frames_encoded_once import Burst, EncodedFrame

@@ -8,7 +8,7 @@ import pytest
 from rtlab.experiments.throughput.batched_server_simulation import play_window
 from rtlab.measure.load_generator import poisson_times
 from rtlab.models.batching import batch_delay, batch_size, loaded_delay
-from rtlab.policies.batching_windows import Adaptive, FixedTick, SizeOrTimeout
+from rtlab.policies.size_or_time_batching_windows import Adaptive, FixedTick, SizeOrTimeout
 
 ARRIVALS = poisson_times(200, 20_000, seed=1)
 

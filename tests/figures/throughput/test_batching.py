@@ -9,7 +9,7 @@ import pytest
 
 from rtlab.experiments.throughput.batched_server_simulation import play_window
 from rtlab.figures.throughput.batching import adaptive_figure, loaded_figure, sweep_figure
-from rtlab.policies.batching_windows import Adaptive
+from rtlab.policies.size_or_time_batching_windows import Adaptive
 
 
 class Point(NamedTuple):

@@ -9,7 +9,7 @@ from typing import Any
 import jwt
 import pytest
 
-from rtlab.server.auth.access_tokens import LEEWAY
+from rtlab.server.auth.access_token_signing_and_checks import LEEWAY
 from rtlab.server.auth.principal import BadCredentials
 from rtlab.server.auth.request_authentication import Authority, Pair
 

@@ -10,7 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtlab.models.batching import batch_delay, batch_size, tick_delay
-from rtlab.policies.batching_windows import Adaptive, Batch, BatchWindow, FixedTick, SizeOrTimeout
+from rtlab.policies.size_or_time_batching_windows import (
+    Adaptive,
+    Batch,
+    BatchWindow,
+    FixedTick,
+    SizeOrTimeout,
+)
 
 
 def run(
