@@ -25,7 +25,7 @@ from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConn
 from rtlab.measure.ledger_message_stamp import MessageIdentity
 from rtlab.patterns.realtime_client import RealtimeConnection
 from rtlab.policies.backoff import Constant
-from rtlab.policies.dead_peer_detectors import Ping
+from rtlab.policies.missed_heartbeats_and_dead_peers import Ping
 
 __all__ = ["MODES", "Plan", "Record", "Said", "main"]
 

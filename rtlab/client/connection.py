@@ -36,7 +36,7 @@ from rtlab.client.transports.transport_interface import Transport
 from rtlab.errors import InvalidState
 from rtlab.policies import state_machine_types as states
 from rtlab.policies.backoff import Backoff
-from rtlab.policies.dead_peer_detectors import Heartbeat
+from rtlab.policies.missed_heartbeats_and_dead_peers import Heartbeat
 from rtlab.protocol.limits import MAX_MESSAGE_BYTES
 from rtlab.protocol.message_format import CheckedItems, Message
 

@@ -17,7 +17,7 @@ from rtlab.client.received_message_dispatch import MessageDispatch
 from rtlab.client.send_scheduled_pings import HeartbeatRunner
 from rtlab.client.transports.transport_interface import Transport
 from rtlab.errors import ConnectFailed, MessageError, NotConnected, TransportClosed, describe
-from rtlab.policies.dead_peer_detectors import Heartbeat, Rtt
+from rtlab.policies.missed_heartbeats_and_dead_peers import Heartbeat, Rtt
 from rtlab.processes.owned_tasks import Spawn
 from rtlab.protocol.batches import messages_of
 from rtlab.protocol.message_format import Message

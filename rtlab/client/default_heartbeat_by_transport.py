@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-from rtlab.policies.dead_peer_detectors import Heartbeat, Ping
+from rtlab.policies.missed_heartbeats_and_dead_peers import Heartbeat, Ping
 
 __all__ = ["DefaultHeartbeat", "default_heartbeat"]
 

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from rtlab.client.connection_watchers import WireWatch
 from rtlab.client.transports.transport_interface import Transport
 from rtlab.errors import TransportClosed, describe
-from rtlab.policies.dead_peer_detectors import (
+from rtlab.policies.missed_heartbeats_and_dead_peers import (
     Beat,
     Dead,
     Heartbeat,

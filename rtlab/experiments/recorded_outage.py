@@ -19,7 +19,7 @@ from rtlab.lab.lab import Lab
 from rtlab.measure.fault_marks import FaultMarks
 from rtlab.measure.provenance import provenance
 from rtlab.policies.backoff import Constant
-from rtlab.policies.dead_peer_detectors import Ping
+from rtlab.policies.missed_heartbeats_and_dead_peers import Ping
 from rtlab.testing.recordings.live_connection_recorder import WireRecording
 
 __all__ = ["RECORDED", "record_run"]

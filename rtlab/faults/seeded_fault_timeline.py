@@ -14,7 +14,7 @@ import msgspec
 
 from rtlab.faults.errors import bad_request
 from rtlab.faults.toxics import parse_entry
-from rtlab.faults.toxics.toxic_base_classes import Number
+from rtlab.faults.toxics.toxic_registry_and_base_classes import Number
 from rtlab.faults.toxiproxy_json import read_json
 
 __all__ = ["FaultScript", "PlannedStep", "ScriptStep", "Stream", "toxic_bodies"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from playwright.async_api import Error, Page
 
-from rtlab.notebook.headless_jupyterlab import (
+from rtlab.notebook.run_notebook_in_headless_jupyterlab import (
     JupyterLab,
     Run,
     canvas_states,

@@ -11,7 +11,7 @@ from rtlab.client.connection import Connection, State
 from rtlab.errors import ConnectFailed
 from rtlab.policies.backoff import Constant
 from rtlab.policies.circuit_breaker import Breaker, Circuit
-from rtlab.policies.dead_peer_detectors import Ping, Watchdog
+from rtlab.policies.missed_heartbeats_and_dead_peers import Ping, Watchdog
 from rtlab.protocol.message_format import Message
 from rtlab.testing.in_memory.memory_transport import MemoryTransport
 from rtlab.testing.mock.mock_script_steps import PeerScript

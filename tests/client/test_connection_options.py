@@ -10,7 +10,7 @@ from rtlab import LongPolling, ServerSentEvents, WebRTCChannel, WebSocketConnect
 from rtlab.client.breaker_shared_per_origin import CircuitBreaker
 from rtlab.policies.backoff import FullJitter, Linear
 from rtlab.policies.circuit_breaker import Breaker
-from rtlab.policies.dead_peer_detectors import Ping, Sweep, Watchdog
+from rtlab.policies.missed_heartbeats_and_dead_peers import Ping, Sweep, Watchdog
 
 KINDS = [WebSocketConnection, ServerSentEvents, LongPolling, WebRTCChannel]
 URL = "http://127.0.0.1:9"

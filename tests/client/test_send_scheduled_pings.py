@@ -12,7 +12,7 @@ import pytest
 from rtlab.client.client_factory_by_transport import TRANSPORTS, make_client
 from rtlab.client.connection import Connection, State
 from rtlab.lab.lab import Lab
-from rtlab.policies.dead_peer_detectors import Ping, Pong, Tick, Watchdog
+from rtlab.policies.missed_heartbeats_and_dead_peers import Ping, Pong, Tick, Watchdog
 from rtlab.protocol.message_format import Message
 from rtlab.testing.in_memory.memory_transport import MemoryTransport
 from tests.memory import FAST, Factory, leftovers, turns, until, welcome

@@ -25,7 +25,7 @@ from rtlab.lab.lab import Lab
 from rtlab.measure.event_loop_lag import LoopLag
 from rtlab.measure.statistics.ks_distance import ks_bound, ks_distance
 from rtlab.models.detection_time_distribution import Uniform, ping_timeout, sweep
-from rtlab.policies.dead_peer_detectors import Heartbeat, Ping, Sweep, Watchdog
+from rtlab.policies.missed_heartbeats_and_dead_peers import Heartbeat, Ping, Sweep, Watchdog
 
 pytestmark = pytest.mark.calm
 

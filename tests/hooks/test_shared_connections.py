@@ -13,7 +13,7 @@ from rtlab.errors import ConnectFailed
 from rtlab.hooks.shared_connections import hooks_settled, join, open_links, plain_connect
 from rtlab.hooks.use_websocket import use_websocket
 from rtlab.policies.backoff import Constant
-from rtlab.policies.dead_peer_detectors import Ping
+from rtlab.policies.missed_heartbeats_and_dead_peers import Ping
 from rtlab.testing.in_memory.memory_transport import MemoryTransport
 from rtlab.testing.scripted_http import ReceivedRequest, ScriptedServer, response
 from tests.hooks.memory_links import Server, rendered

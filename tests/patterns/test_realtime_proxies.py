@@ -14,7 +14,7 @@ from rtlab.lab.start_reverse_proxies import start_proxies
 from rtlab.patterns.realtime_client import ORDER, RealtimeClient
 from rtlab.patterns.transport_blocklist import Blocklist
 from rtlab.policies.backoff import Constant
-from rtlab.policies.dead_peer_detectors import Ping
+from rtlab.policies.missed_heartbeats_and_dead_peers import Ping
 from rtlab.processes.find_program import find_program
 
 if find_program("haproxy") is None:

@@ -23,7 +23,7 @@ from rtlab.errors import LabError
 from rtlab.hooks.shared_connections import hooks_settled, open_links
 from rtlab.hooks.use_websocket import use_websocket
 from rtlab.measure.cpu_time import cpu_seconds
-from rtlab.policies.dead_peer_detectors import Ping
+from rtlab.policies.missed_heartbeats_and_dead_peers import Ping
 from rtlab.protocol.message_format import Message
 from rtlab.protocol.websocket_framing import PING, PONG
 

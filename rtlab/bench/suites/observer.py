@@ -97,7 +97,13 @@ async def measure(seconds: float = SECONDS, repeats: int = REPEATS) -> list[Phas
         When Playwright or Chromium is missing, or the notebook fails.
     """
     try:
-        from rtlab.notebook.headless_jupyterlab import JupyterLab, chromium, open_browser, open_page, run_all
+        from rtlab.notebook.run_notebook_in_headless_jupyterlab import (
+            JupyterLab,
+            chromium,
+            open_browser,
+            open_page,
+            run_all,
+        )
     except ImportError as error:
         raise LabError(f"{error.name} is missing: pip install -e '.[test]' brings it") from None
     if chromium() is None:

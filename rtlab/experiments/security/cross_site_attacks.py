@@ -131,7 +131,7 @@ async def mapped_browser() -> AsyncGenerator[BrowserContext]:
     try:
         from playwright.async_api import async_playwright
 
-        from rtlab.notebook.headless_jupyterlab import FLAGS, chromium
+        from rtlab.notebook.run_notebook_in_headless_jupyterlab import FLAGS, chromium
     except ImportError:
         raise LabError("Playwright is missing: pip install 'rtlab[test]'") from None
     if chromium() is None:

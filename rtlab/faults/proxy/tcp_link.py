@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 
 from rtlab.faults.fault_trace import Trace
 from rtlab.faults.proxy.toxic_pipe import Pipe, PipePair
-from rtlab.faults.toxics.toxic_base_classes import ToxicEntry
+from rtlab.faults.toxics.toxic_registry_and_base_classes import ToxicEntry
 
 __all__ = ["Endpoint", "ReceiveBuffer", "TcpLink"]
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any, Protocol
 
 from rtlab.faults.fault_trace import Trace
-from rtlab.faults.toxics.toxic_base_classes import NextStage, ToxicEntry, ToxicStage
+from rtlab.faults.toxics.toxic_registry_and_base_classes import NextStage, ToxicEntry, ToxicStage
 
 __all__ = ["Pipe", "PipePair", "PipeSink", "PipeSource"]
 

@@ -16,7 +16,13 @@ from rtlab.faults.toxics import (
     latency_and_bandwidth,
     stall_and_blackhole,
 )
-from rtlab.faults.toxics.toxic_base_classes import TOXICS, Toxic, ToxicEntry, ToxicStage, parse_entry
+from rtlab.faults.toxics.toxic_registry_and_base_classes import (
+    TOXICS,
+    Toxic,
+    ToxicEntry,
+    ToxicStage,
+    parse_entry,
+)
 
 __all__ = [
     "TOXICS",

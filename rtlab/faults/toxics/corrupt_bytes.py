@@ -7,7 +7,7 @@ import random
 from typing import ClassVar
 
 from rtlab.faults.errors import bad_request
-from rtlab.faults.toxics.toxic_base_classes import Number, Toxic, ToxicStage, works_as
+from rtlab.faults.toxics.toxic_registry_and_base_classes import Number, Toxic, ToxicStage, works_as
 
 __all__ = ["Corrupt"]
 

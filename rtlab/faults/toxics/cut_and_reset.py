@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from rtlab.faults.toxics.toxic_base_classes import HoldingStage, Number, Toxic, ToxicStage, works_as
+from rtlab.faults.toxics.toxic_registry_and_base_classes import (
+    HoldingStage,
+    Number,
+    Toxic,
+    ToxicStage,
+    works_as,
+)
 
 __all__ = ["AcceptThenClose", "Cut", "LimitData", "ResetPeer", "SlowClose"]
 

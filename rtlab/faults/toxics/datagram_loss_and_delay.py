@@ -14,7 +14,7 @@ from collections.abc import Callable
 from rtlab.faults.errors import bad_request
 from rtlab.faults.toxics.latency_and_bandwidth import EARLY, Latency
 from rtlab.faults.toxics.stall_and_blackhole import Blackhole
-from rtlab.faults.toxics.toxic_base_classes import Number, Toxic, ToxicStage, ToxicT, works_as
+from rtlab.faults.toxics.toxic_registry_and_base_classes import Number, Toxic, ToxicStage, ToxicT, works_as
 
 __all__ = ["Duplicate", "Loss", "Reorder"]
 

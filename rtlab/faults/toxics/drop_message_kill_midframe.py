@@ -12,7 +12,7 @@ from typing import Literal
 
 from rtlab.faults.errors import bad_request
 from rtlab.faults.toxics.message_boundary_scanner import EventScanner, FrameScanner, NotFrames, StreamUnit
-from rtlab.faults.toxics.toxic_base_classes import Number, Toxic, ToxicStage, ToxicT, works_as
+from rtlab.faults.toxics.toxic_registry_and_base_classes import Number, Toxic, ToxicStage, ToxicT, works_as
 from rtlab.protocol.http1_message_parser import Body, Head, NotHttp, parse_head
 
 __all__ = ["DropMessage", "KillMidframe"]

@@ -10,7 +10,14 @@ from __future__ import annotations
 from typing import ClassVar
 
 from rtlab.faults.errors import bad_request
-from rtlab.faults.toxics.toxic_base_classes import HoldingStage, Number, Toxic, ToxicStage, ToxicT, works_as
+from rtlab.faults.toxics.toxic_registry_and_base_classes import (
+    HoldingStage,
+    Number,
+    Toxic,
+    ToxicStage,
+    ToxicT,
+    works_as,
+)
 from rtlab.protocol.http1_message_parser import Body, Head, NotHttp, parse_head
 
 __all__ = ["BufferResponse", "DuplicateRequest", "HangUpgrade", "HttpStatus", "StripUpgrade"]

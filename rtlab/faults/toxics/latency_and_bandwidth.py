@@ -12,7 +12,7 @@ from collections import deque
 from typing import ClassVar, Final
 
 from rtlab.faults.errors import bad_request
-from rtlab.faults.toxics.toxic_base_classes import (
+from rtlab.faults.toxics.toxic_registry_and_base_classes import (
     HoldingStage,
     Number,
     StagePipe,

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from rtlab.faults.toxics.toxic_base_classes import HoldingStage, Number, Toxic, ToxicStage, works_as
+from rtlab.faults.toxics.toxic_registry_and_base_classes import (
+    HoldingStage,
+    Number,
+    Toxic,
+    ToxicStage,
+    works_as,
+)
 
 __all__ = ["Blackhole", "Stall", "Timeout"]
 

@@ -28,7 +28,7 @@ def spread_figure(spreads: Mapping[str, NDArray[np.float64]], *, title: str = ""
     Parameters
     ----------
     spreads : mapping of str to array
-        Policy → spread by attempt, from `rtlab.experiments.reconnect.vanishing_jitter.delay_spread`.
+        Policy → spread by attempt, from `rtlab.experiments.reconnect.delays_that_become_equal.delay_spread`.
         Policies of one colour have different dashes.
     title : str
         Title above the axes.

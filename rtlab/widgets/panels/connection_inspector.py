@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import traitlets
 
 from rtlab.client.connection import Connection
-from rtlab.policies import backoff, dead_peer_detectors
+from rtlab.policies import backoff, missed_heartbeats_and_dead_peers
 from rtlab.testing.recordings.journal import JournalEntry
 from rtlab.testing.recordings.live_connection_recorder import WireRecording
 from rtlab.widgets.join_javascript_and_css import page_files
@@ -159,7 +159,8 @@ def options_as_code(connection: str, options: dict[str, str], *more: str) -> str
     untold: list[str] = []
     for name, value in told.items():
         maker = value.partition("(")[0]
-        home = next((module for module in (backoff, dead_peer_detectors) if maker in module.__all__), None)
+        policies = (backoff, missed_heartbeats_and_dead_peers)
+        home = next((module for module in policies if maker in module.__all__), None)
         if home is not None:
             imports.setdefault(home.__name__, []).append(maker)
         elif "(" in value:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rtlab.bench.suites.observer import measure
-from rtlab.notebook.headless_jupyterlab import chromium
+from rtlab.notebook.run_notebook_in_headless_jupyterlab import chromium
 
 
 @pytest.mark.timeout(600)

@@ -11,7 +11,7 @@ import pytest
 from rtlab import Constant, Lab, Replay, WebSocketConnection
 from rtlab.client.connection import Connection
 from rtlab.policies.backoff import FullJitter
-from rtlab.policies.dead_peer_detectors import Ping
+from rtlab.policies.missed_heartbeats_and_dead_peers import Ping
 from rtlab.policies.state_transition_table import TABLE
 from rtlab.testing.recordings.journal import Journal, JournalEntry
 from rtlab.widgets.panels.connection_facts import EDGES

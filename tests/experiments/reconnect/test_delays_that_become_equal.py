@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rtlab.experiments.reconnect.vanishing_jitter import delay_spread, share_at_cap, synchrony
+from rtlab.experiments.reconnect.delays_that_become_equal import delay_spread, share_at_cap, synchrony
 from rtlab.policies.backoff import PRESETS, Constant, Decorrelated, FullJitter
 
 

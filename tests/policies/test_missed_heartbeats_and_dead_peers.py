@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtlab.policies.dead_peer_detectors import (
+from rtlab.policies.missed_heartbeats_and_dead_peers import (
     Beat,
     Dead,
     Heartbeat,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rtlab.faults.proxy.toxic_pipe import Pipe
-from rtlab.faults.toxics.toxic_base_classes import parse_entry
+from rtlab.faults.toxics.toxic_registry_and_base_classes import parse_entry
 
 UPGRADE = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"
 EVENTS = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
