@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,27 +10,20 @@ import pytest
 from aioice.ice import get_host_addresses
 
 from rtlab.client.reconnecting_clients.webrtc_channel import WebRTCChannel
+from rtlab.notebook.run_notebook_in_headless_jupyterlab import FLAGS, chromium
 from rtlab.server.aiohttp_app_and_routes import Server
 from rtlab.server.node import Node
 from rtlab.server.server_options import Options
 from rtlab.server.stats_report import read_stats
 
-CHROMIUM = shutil.which("chromium")
+CHROMIUM = chromium()
 
 pytestmark = [
     pytest.mark.alone,
     pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed: apt-get install chromium"),
 ]
 
-ARGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+ARGS = [*FLAGS]
 #: Chromium needs no flag to reach 127.0.0.1, as long as there is any network interface.
 #: With loopback alone it has nothing to gather on, and needs both of these.
 ONLY_LOOPBACK = not get_host_addresses(use_ipv4=True, use_ipv6=False)
