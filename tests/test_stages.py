@@ -21,7 +21,7 @@ import pytest
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "alone: nothing may run beside it")
-    config.addinivalue_line("markers", "calm: two such files may run beside it")
+    config.addinivalue_line("markers", "calm: three such files may run beside it")
     config.addinivalue_line("markers", "pair: one such file may run beside it")
     config.addinivalue_line("markers", "joined: one worker takes all such files of a folder")
     config.addinivalue_line("markers", "spread: any worker takes it")
@@ -109,9 +109,9 @@ def test_ever_fewer_run_at_once(tmp_path: Path, workers: int):
     ran = run(tmp_path, files, "-n", str(workers), "-v")
     assert f"{13 * 3} passed" in ran.said
     stages = [ran.together, ran.calm, ran.pairs, ran.alone]
-    assert [len({worker for _, worker, *_ in tests}) for tests in stages] == [workers, min(workers, 3), 2, 1]
+    assert [len({worker for _, worker, *_ in tests}) for tests in stages] == [workers, min(workers, 4), 2, 1]
     everything = [entry for tests in stages for entry in tests]
-    for tests, most in zip(stages, (workers, 3, 2, 1), strict=True):
+    for tests, most in zip(stages, (workers, 4, 2, 1), strict=True):
         for nodeid, _, begin, end in tests:
             beside = {other for _, other, start, stop in everything if start < end and stop > begin}
             assert len(beside) <= most, nodeid

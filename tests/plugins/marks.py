@@ -1,7 +1,8 @@
 """Marks: by folder and file here, by `pytest.mark` in the tests.
 
 - ``alone``: measures time, or refuses to on a busy machine; nothing may run beside it.
-- ``calm``: waits most of the time, and takes a busy machine badly; two such files may run beside it.
+- ``calm``: waits most of the time, and takes a busy machine badly; three such files may run
+  beside it.
 - ``pair``: a notebook; one such file may run beside it.
 - ``long``: takes 20 s or more beside others; its file begins first in its stage.
 - ``joined``: shares what is expensive with the files beside it, so one worker takes them all.
@@ -95,7 +96,7 @@ QUICK = (
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "alone: measures time; nothing may run beside it")
-    config.addinivalue_line("markers", "calm: takes a busy machine badly; two such files may run beside it")
+    config.addinivalue_line("markers", "calm: takes a busy machine badly; three such files may run beside it")
     config.addinivalue_line("markers", "pair: a notebook; one such file may run beside it")
     config.addinivalue_line("markers", "long: takes 20 s or more; its file begins first in its stage")
     config.addinivalue_line("markers", "joined: one worker takes all such files of a folder")
@@ -108,13 +109,13 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     folders = {"alone": ALONE, "calm": CALM, "pair": PAIR, "joined": JOINED, "long": LONG}
     folders |= {"cold": COLD, "quick": QUICK}
+    root = f"{config.rootpath}/"
     marks = {
-        path: [mark for mark, inside in folders.items() if _inside(path.relative_to(config.rootpath), inside)]
+        path: [mark for mark, inside in folders.items() if _inside(str(path).removeprefix(root), inside)]
         for path in {item.path for item in items}
-        if path.is_relative_to(config.rootpath)
     }
     for item in items:
-        for mark in marks.get(item.path, ()):
+        for mark in marks[item.path]:
             item.add_marker(mark)
 
 
@@ -124,5 +125,5 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if quick and collection_path.suffix == ".ipynb" else None
 
 
-def _inside(path: Path, folders: tuple[str, ...]) -> bool:
-    return any(path.is_relative_to(folder) for folder in folders)
+def _inside(path: str, folders: tuple[str, ...]) -> bool:
+    return any(path == folder or path.startswith(f"{folder}/") for folder in folders)
