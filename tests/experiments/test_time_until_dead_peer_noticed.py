@@ -27,7 +27,7 @@ from rtlab.measure.statistics.ks_distance import ks_bound, ks_distance
 from rtlab.models.detection_time_distribution import Uniform, ping_timeout, sweep
 from rtlab.policies.missed_heartbeats_and_dead_peers import Heartbeat, Ping, Sweep, Watchdog
 
-pytestmark = pytest.mark.calm
+pytestmark = [pytest.mark.calm, pytest.mark.spread]
 
 INTERVAL: Final = 1.0
 #: Long, so that no machine that is busy, or stops for a second, raises a false alarm.

@@ -26,7 +26,7 @@ from rtlab.experiments.transports.long_poll_delay import (
 from rtlab.lab.lab import Lab
 from rtlab.models import polling
 
-pytestmark = pytest.mark.calm
+pytestmark = [pytest.mark.calm, pytest.mark.spread]
 
 TIMEOUT = 60.0
 

@@ -21,7 +21,7 @@ from rtlab.lab.start_reverse_proxies import PROXY_SETTINGS
 from rtlab.processes.find_program import find_program
 from rtlab.protocol.transport_names import TRANSPORTS
 
-pytestmark = pytest.mark.calm
+pytestmark = [pytest.mark.calm, pytest.mark.spread]
 
 TIMEOUT = 60.0
 
