@@ -19,12 +19,17 @@ class ConnectCallers:
     def __init__(self) -> None:
         self._waiting: set[asyncio.Future[None]] = set()
         self._count = 0
+        self._life = 0
 
     def __len__(self) -> int:
         return len(self._waiting)
 
     def start(self) -> None:
-        """Count callers from 0 again: callers of a former connection do not keep the next one alive."""
+        """Count callers from 0 again, for the next life of the connection.
+
+        Callers of a former life, who may resume after this, neither keep the next one alive nor end it.
+        """
+        self._life += 1
         self._count = 0
 
     async def wait(self, begin: Callable[[], None], give_up: Callable[[], Awaitable[None]]) -> None:
@@ -35,13 +40,14 @@ class ConnectCallers:
         begin : callable
             Called, without arguments, once this caller is registered; starts the attempt if none runs.
         give_up : callable
-            Called and awaited when this caller is cancelled and no other caller is left.
+            Called and awaited when this caller is cancelled and no other caller of the same life is left.
 
         Raises
         ------
         ConnectFailed
             `fail` was called; it builds the error.
         """
+        life = self._life
         self._count += 1
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.add(waiter)
@@ -49,9 +55,10 @@ class ConnectCallers:
             begin()
             await waiter
         except asyncio.CancelledError:
-            self._count -= 1
-            if self._count == 0:
-                await give_up()
+            if life == self._life:
+                self._count -= 1
+                if self._count == 0:
+                    await give_up()
             raise
         finally:
             self._waiting.discard(waiter)

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from rtlab.client.connection import Connection, State
+from rtlab.errors import ConnectFailed
 from rtlab.policies.backoff import Constant
 from rtlab.testing.in_memory.memory_transport import MemoryTransport
 from tests.memory import Factory, leftovers, turns, until, welcome
@@ -100,3 +101,26 @@ async def test_one_who_gives_up_waiting_for_a_reconnect_does_not_end_it():
     conn.reconnect_now()
     await until(lambda: conn.state is State.CONNECTED)
     await conn.close()
+
+
+@pytest.mark.parametrize("cancelled", ["before the close", "after the close"])
+async def test_one_who_gives_up_after_the_close_does_not_end_the_next_life(cancelled):
+    """close() need not yield: the cancelled caller may resume only when the next connect() waits."""
+    down, up = MemoryTransport(fail=ConnectFailed("down")), MemoryTransport(welcome=welcome())
+    conn = Connection(Factory(down, up), retry_initial=True, backoff=Constant(seconds=60.0))
+    first = asyncio.create_task(conn.connect())
+    await until(lambda: conn.state is State.RECONNECTING)
+    await turns()
+    if cancelled == "before the close":
+        first.cancel()
+    await conn.close()
+    if cancelled == "after the close":
+        first.cancel()
+    async with asyncio.timeout(10):
+        await conn.connect()
+    assert conn.state is State.CONNECTED
+    await asyncio.gather(first, return_exceptions=True)
+    await turns()
+    assert conn.state is State.CONNECTED
+    await conn.close()
+    assert leftovers() == []
