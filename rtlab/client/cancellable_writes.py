@@ -77,7 +77,8 @@ class CancellableWrites:
         task = asyncio.current_task()
         assert task is not None
         waiting = _Waiting(task)
-        self._waiting.add(waiting)
+        among = self._waiting
+        among.add(waiting)
         if answer is not None:
             answer.add_done_callback(waiting.expire)
         try:
@@ -91,7 +92,7 @@ class CancellableWrites:
                 waiting.resume()
                 raise waiting.error
         finally:
-            self._waiting.discard(waiting)
+            among.discard(waiting)
             if answer is not None:
                 answer.remove_done_callback(waiting.expire)
 
@@ -99,6 +100,12 @@ class CancellableWrites:
         """Make every waiting write raise `NotConnected`."""
         for waiting in self._waiting:
             waiting.break_off(NotConnected(reason))
+
+    def detach(self) -> CancellableWrites:
+        """Move the waiting writes to a new object, which breaks off these alone, and not later ones."""
+        detached = CancellableWrites()
+        detached._waiting, self._waiting = self._waiting, detached._waiting
+        return detached
 
     def forget(self) -> None:
         """Drop all waiting writes: their event loop is closed."""

@@ -251,8 +251,7 @@ class Connection(Watchable):
         reason : str
             Up to 123 bytes of UTF-8.
         """
-        await self._runner.close(code, reason)
-        self._acknowledged.close()
+        await self._runner.close(code, reason, self._acknowledged.close)
 
     def reconnect_now(self) -> None:
         """Start the next attempt at once, if it is waiting for its backoff delay to pass."""

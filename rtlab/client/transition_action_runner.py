@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from msgspec.structs import replace
@@ -36,7 +36,6 @@ from rtlab.protocol.close_codes import check_close, should_reconnect
 __all__ = ["StateMachineRunner"]
 
 State = states.State
-_OPENING_STATES: Final = (State.CONNECTING, State.RECONNECTING)
 
 
 class StateMachineRunner:
@@ -134,32 +133,33 @@ class StateMachineRunner:
         self.check_loop()
         if self.life.state is State.CONNECTED:
             return
-        if self.life.state not in _OPENING_STATES:
+        if self.life.state not in (State.CONNECTING, State.RECONNECTING):
             self._loop = asyncio.get_running_loop()
             self._cause = None
             self._callers.start()
             self._dispatch.start()
         await self._callers.wait(lambda: self.feed(states.Connect()), lambda: self.close(1000, ""))
 
-    async def close(self, code: int, reason: str) -> None:
-        """Close the connection for good; no task is left running afterwards."""
+    async def close(self, code: int, reason: str, ended: Callable[[], None] = lambda: None) -> None:
+        """Close the connection for good, and call `ended` at once; no task is left running afterwards."""
         check_close(code, reason)
         self.check_loop()
         self.feed(states.Close())
+        # Taken now: what a connect() begins during the closing handshake must live on.
         transport, self._shutting = self._shutting, None
-        tasks = tuple(self._tasks.running)  # without those of a connect() that is called meanwhile
+        tasks, writes = tuple(self._tasks.running), self._writes.detach()
         try:
+            ended()
             async with self._closing:  # a second close() waits for the first one's closing handshake
                 if transport is not None:
-                    async with asyncio.timeout(self._close_timeout):
-                        await transport.close(code, reason)
-        except TimeoutError:
-            pass  # the peer does not answer the closing handshake: aborted below
+                    with suppress(TimeoutError):  # the peer does not answer it: aborted below
+                        async with asyncio.timeout(self._close_timeout):
+                            await transport.close(code, reason)
         finally:
             if transport is not None:
                 with suppress(Exception):  # of a third party's transport
                     transport.abort()
-            self._writes.break_off_all("the connection was closed by its owner")
+            writes.break_off_all("the connection was closed by its owner")
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)

@@ -15,7 +15,7 @@ from rtlab.client.reconnecting_clients.long_polling import LongPolling
 from rtlab.client.reconnecting_clients.server_sent_events import ServerSentEvents
 from rtlab.client.reconnecting_clients.webrtc_channel import WebRTCChannel
 from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
-from rtlab.errors import ConnectFailed, TransportClosed
+from rtlab.errors import ConnectFailed, NotConnected, TransportClosed
 from rtlab.lab.lab import Lab
 from rtlab.policies.backoff import Constant
 from rtlab.policies.state_machine_types import Close, Connect, Lost, Open, TellDisconnected
@@ -74,6 +74,73 @@ async def test_connect_is_not_cancelled_by_a_close_that_came_before():
         await connecting
     assert conn.state is State.CONNECTED
     await conn.close()
+
+
+async def test_what_the_next_connection_accepts_outlives_the_close_of_the_former():
+    class Deaf(MemoryTransport):
+        async def send(self, message):
+            await super().send(message)
+            await asyncio.Event().wait()
+
+    slow, fresh = SlowToClose(welcome=welcome()), Deaf(welcome=welcome("s2"))
+    conn = Connection(Factory(slow, fresh))
+    await conn.connect()
+    former = await conn.send("chat", 0, delivery="at_least_once")
+    closing = asyncio.create_task(conn.close())
+    await turns()
+    async with asyncio.timeout(10):
+        await conn.connect()
+        receipt = await conn.send("chat", 1, delivery="at_least_once")
+        writing = asyncio.create_task(conn.send("chat", 2))
+        await turns()
+        slow.answered.set()
+        await closing
+    await turns()
+    assert receipt.outcome == "waiting"
+    assert former.outcome == "unknown"
+    assert not writing.done()
+    await conn.close()
+    assert receipt.outcome == "unknown"
+    with pytest.raises(NotConnected, match="closed by its owner"):
+        await writing
+    assert leftovers() == []
+
+
+async def test_a_close_that_is_cancelled_has_settled_the_receipts():
+    slow = SlowToClose(welcome=welcome())
+    conn = Connection(Factory(slow))
+    await conn.connect()
+    receipt = await conn.send("chat", 1, delivery="at_least_once")
+    closing = asyncio.create_task(conn.close())
+    await turns()
+    closing.cancel()
+    await asyncio.gather(closing, return_exceptions=True)
+    assert receipt.outcome == "unknown"
+    assert leftovers() == []
+
+
+async def test_the_loss_of_the_next_connection_leaves_the_formers_last_write_alone():
+    class Slow(SlowToClose):
+        async def send(self, message):
+            await self.answered.wait()
+            await super().send(message)
+
+    slow, fresh = Slow(welcome=welcome()), MemoryTransport(welcome=welcome("s2"))
+    conn = Connection(Factory(slow, fresh), max_reconnect_attempts=0)
+    await conn.connect()
+    writing = asyncio.create_task(conn.send("chat", 1))
+    await turns()
+    closing = asyncio.create_task(conn.close())
+    await turns()
+    await conn.connect()
+    fresh.drop()
+    await until(lambda: conn.state is State.DISCONNECTED)
+    await turns()
+    assert not writing.done()
+    slow.answered.set()
+    async with asyncio.timeout(10):
+        await asyncio.gather(writing, closing)
+    assert slow.sent == [Message("chat", 1)]
 
 
 async def test_a_second_close_waits_for_the_first_ones_handshake():

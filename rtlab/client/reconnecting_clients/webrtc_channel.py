@@ -94,8 +94,9 @@ class WebRTCChannel(Connection):
         reason : str
             Up to 123 bytes of UTF-8.
         """
+        former = tuple(self._transports)  # without those of a connect() that is called meanwhile
         await super().close(code, reason)
         # Closing a peer connection takes a few turns of the event loop, even after an abort.
-        transports, self._transports = self._transports, []
-        for transport in transports:
+        self._transports = [one for one in self._transports if one not in former]
+        for transport in former:
             await transport.closed()
