@@ -164,6 +164,7 @@ class Connection(Watchable):
             heartbeat=heartbeat,
             breaker=breaker,
             keeper=None if auth is None else ConnectionTokenRenewal(auth, self.request),
+            join=partial(self.join_room, will_repeat=True),
             connect_timeout=positive("connect_timeout", connect_timeout),
             clock=clock,
         )
@@ -366,11 +367,11 @@ class Connection(Watchable):
         will_repeat : bool
             Whether the caller repeats it if it cannot be sent yet: then it is not kept as a dead letter.
         """
-        join = self._dispatch.join(room_id, probe=probe)
+        join = self._dispatch.joins.join(room_id, probe=probe)
         try:
             return await self._sender.ask(join, self.request_timeout, will_repeat=will_repeat)
         finally:
-            self._dispatch.forget_join(join)
+            self._dispatch.joins.forget(join)
 
     async def leave_room(self, room_id: str) -> Message:
         """Leave a room; return the ``ack``. Without an answer, it is left again after the next reconnect."""

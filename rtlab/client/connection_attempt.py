@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 from rtlab.client.auth.connection_token_renewal import ConnectionTokenRenewal
@@ -14,6 +14,7 @@ from rtlab.client.breaker_shared_per_origin import CircuitBreaker
 from rtlab.client.cancellable_writes import CancellableWrites
 from rtlab.client.default_heartbeat_by_transport import DefaultHeartbeat, default_heartbeat
 from rtlab.client.received_message_dispatch import MessageDispatch
+from rtlab.client.rejoin_retries import RejoinRetries
 from rtlab.client.send_scheduled_pings import HeartbeatRunner
 from rtlab.client.transports.transport_interface import Transport
 from rtlab.errors import ConnectFailed, MessageError, NotConnected, TransportClosed, describe
@@ -45,6 +46,8 @@ class ConnectionAttempt:
         Asked before the attempt for permission, and told afterwards whether it succeeded.
     keeper : ConnectionTokenRenewal or None
         Renews the access token while the connection is open; None without tokens.
+    join : callable
+        Joins one room, and raises the errors of `Connection.join_room`.
     connect_timeout : float
         Seconds within which the transport must have opened.
     clock : callable
@@ -68,6 +71,7 @@ class ConnectionAttempt:
         heartbeat: Heartbeat | DefaultHeartbeat | None,
         breaker: CircuitBreaker | None,
         keeper: ConnectionTokenRenewal | None = None,
+        join: Callable[[str], Awaitable[object]],
         connect_timeout: float,
         clock: Callable[[], float],
     ) -> None:
@@ -83,6 +87,7 @@ class ConnectionAttempt:
         self._connect_timeout = connect_timeout
         self._clock = clock
         self._transport: Transport | None = None
+        self._retries = RejoinRetries(dispatch, join, self._start_joining)
         self._beats: HeartbeatRunner | None = None
         self._reading: asyncio.Timeout | None = None  # while `listen` runs
         self._broken: BaseException | None = None
@@ -149,7 +154,7 @@ class ConnectionAttempt:
             # Started before the handlers of "connected" run, so that messages that they publish go out after
             # the joins. A resumed session may need this too, if the last connection ended before its joins
             # were acknowledged.
-            self._spawn(self._rejoin(transport)).add_done_callback(partial(self._rejoined, transport))
+            self._start_joining(partial(self._join_again, transport))
         return resumed
 
     def move(self, welcome: Message) -> None:
@@ -201,6 +206,7 @@ class ConnectionAttempt:
     def end(self) -> None:
         """Deliver no more messages to handlers; reading goes on, for the closing handshake."""
         self._ended = True
+        self._retries.end()
         if self._beats is not None:
             self._beats.end()
 
@@ -310,20 +316,25 @@ class ConnectionAttempt:
         if self._beats is not None:
             self._beats.resume()
 
+    def _start_joining(self, joining: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
+        transport = self._transport
+        assert transport is not None
+        task = self._spawn(self._rejoin(transport, joining))
+        task.add_done_callback(partial(self._rejoined, transport))
+        return task
+
     def _rejoined(self, transport: Transport, task: asyncio.Task[None]) -> None:
-        if task.cancelled():  # by other code, perhaps before its first step; the next connection joins again
+        # By other code, perhaps before its first step; the next connection joins again.
+        if task.cancelled() and not self._ended:
             transport.abort()
 
-    async def _rejoin(self, transport: Transport) -> None:
-        """Join the rooms of the former session again, and repeat unacknowledged ``leave_room`` requests.
+    async def _rejoin(self, transport: Transport, joining: Callable[[], Awaitable[None]]) -> None:
+        """Run what joins the rooms of the former session again.
 
         Runs as its own task, so that reading and the heartbeat go on while a write waits.
         """
         try:
-            for message in self._dispatch.rejoins(transport.max_message_bytes):
-                if self._dispatch.wire.watchers:
-                    self._dispatch.wire.tell("client", "message", message)
-                await self._writes.run(transport.send(message))
+            await joining()
         except (TransportClosed, NotConnected):
             pass  # `_read` learns from the transport itself that the connection ended
         except MessageError as error:
@@ -333,3 +344,10 @@ class ConnectionAttempt:
                 "connect", f"joining the rooms again failed: {describe(error)}", error=error
             )
             transport.abort()
+
+    async def _join_again(self, transport: Transport) -> None:
+        """Join the rooms, and repeat unacknowledged ``leave_room`` requests."""
+        for message in self._dispatch.joins.rejoins(transport.max_message_bytes, self._retries.add):
+            if self._dispatch.wire.watchers:
+                self._dispatch.wire.tell("client", "message", message)
+            await self._writes.run(transport.send(message))

@@ -12,10 +12,13 @@ from rtlab.errors import NotConnected, RequestRefused
 from rtlab.protocol.http_status_and_retry_after import MAX_RETRY_AFTER
 from rtlab.protocol.message_format import Message, fields_of
 
-__all__ = ["Requests", "published", "refusal_in", "unwrap"]
+__all__ = ["Requests", "is_temporary", "published", "refusal_in", "unwrap"]
 
 #: How many ids are made at once: the system call for random bytes is the slowest part of making one.
 _IDS: Final = 64
+#: Refusals that pass even if the server gives no hint when; ``blocked`` lasts while a member of the room does
+#: not read.
+_PASSING: Final = frozenset({"not_published", "blocked", "rate_limited", "busy"})
 
 
 class _Pending(msgspec.Struct):
@@ -183,3 +186,14 @@ def refusal_in(error: dict[str, Any], otherwise: str) -> RequestRefused:
         str(error.get("code") or ""),
         retry_after=None if hint is None else float(min(hint, MAX_RETRY_AFTER)),
     )
+
+
+def is_temporary(refusal: RequestRefused) -> bool:
+    """Return whether the server may accept the same request later: it gave a hint, or the code says so.
+
+    Examples
+    --------
+    >>> [is_temporary(refusal_in({"code": code}, "refused")) for code in ("busy", "forbidden")]
+    [True, False]
+    """
+    return refusal.retry_after is not None or refusal.code in _PASSING

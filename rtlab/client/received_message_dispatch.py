@@ -12,15 +12,15 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from rtlab.client.connection_watchers import WireWatch
 from rtlab.client.delivery.repeats_and_gaps import REPEAT_WINDOW, NewestNames, Position
 from rtlab.client.event_emitter import LOCAL_EVENTS, Emitter, ErrorEvent, Resync
+from rtlab.client.join_requests import JoinAnswer, JoinRequests
 from rtlab.client.message_iterator import MessageIterator
-from rtlab.client.pending_requests_and_answers import Requests, published
+from rtlab.client.pending_requests_and_answers import Requests, is_temporary, published
 from rtlab.errors import MessageError, describe
-from rtlab.protocol.json_and_messagepack_codecs import JSON
 from rtlab.protocol.limits import MAX_MESSAGE_BYTES
 from rtlab.protocol.message_format import Message, fields_of
 
@@ -30,15 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["MessageDispatch"]
 
 _log: Final = logging.getLogger("rtlab")
-
-
-class _Asked(NamedTuple):
-    """An unanswered ``join_room``: its room, the position to resume from, and whether this was a member."""
-
-    room_id: str
-    epoch: str | None
-    offset: int | None
-    member: bool
 
 
 class MessageDispatch:
@@ -75,6 +66,7 @@ class MessageDispatch:
         self.emitter = Emitter()
         self.wire = WireWatch()
         self.position = Position(client_id)
+        self.joins = JoinRequests(self.position, requests)
         self.dead_letters: deque[tuple[Message | None, Exception]] = deque(maxlen=max_dead_letters)
         self.messages_in = 0
         self.repeats = 0
@@ -84,9 +76,7 @@ class MessageDispatch:
         self._schemas = schemas
         self._stream: weakref.ref[MessageIterator] | None = None
         self._over: tuple[Exception | None] | None = None
-        self._joins: dict[str, _Asked] = {}  # by the id of the join_room
         self._names = NewestNames(REPEAT_WINDOW)
-        self._batches: dict[str, tuple[str, ...]] = {}  # id of a batch → ids of its joins
 
     # Receiving
 
@@ -157,7 +147,8 @@ class MessageDispatch:
         answered = False
         if message.id is not None and (self.position.session is None or not published(message)):
             if kind in ("ack", "error"):
-                self._note_joins(message.id, message)
+                for join in self.joins.answered(message.id, message):
+                    self._note_join(join)
             answered = self._requests.answer(message)
         if kind == "error":
             detail = fields_of(message.payload)
@@ -243,98 +234,18 @@ class MessageDispatch:
         limit = fields_of(fields_of(welcome.payload).get("limits")).get("maxMessageBytes")
         return limit if type(limit) is int and limit > 0 else MAX_MESSAGE_BYTES
 
-    def rejoins(self, max_bytes: int) -> list[Message]:
-        """Return messages that repeat unanswered leaves, and join the other rooms from their offsets.
-
-        Rooms whose membership the server has confirmed in this session are left out.
-
-        Parameters
-        ----------
-        max_bytes : int
-            The largest message to send. All joins go in one ``batch`` if they fit.
-        """
-        leaving = sorted(self.position.leaving)
-        leaves = [Message("leave_room", {"roomId": one}, id=self._requests.new_id()) for one in leaving]
-        groups: list[list[Message]] = []
-        size = max_bytes
-        for room_id in self.position.unconfirmed():
-            join = self.join(room_id)
-            # 100 bytes are more than enough for the comma and the batch's own fields.
-            length = len(JSON.encode(join)) + 100
-            size += length
-            if size > max_bytes:
-                groups.append([])
-                size = length
-            groups[-1].append(join)
-        return leaves + [group[0] if len(group) == 1 else self._batch(group) for group in groups]
-
-    def _batch(self, joins: list[Message]) -> Message:
-        ident = self._requests.new_id()
-        self._batches[ident] = tuple(join.id for join in joins if join.id is not None)
-        items = [{"type": join.type, "payload": join.payload, "id": join.id} for join in joins]
-        return Message("batch", items, id=ident)
-
-    def join(self, room_id: str, *, probe: bool = False) -> Message:
-        """Make a ``join_room`` message that resumes from this client's position in the room.
-
-        Parameters
-        ----------
-        room_id : str
-            The room's name.
-        probe : bool
-            Whether to ask the server if this client was still a member.
-        """
-        room = self.position.rooms.get(room_id)
-        payload: dict[str, Any] = {"roomId": room_id}
-        epoch, offset = (None, None) if room is None else (room.epoch, room.received)
-        if room is not None:
-            payload |= {"epoch": epoch, "offset": offset}
-        if probe:
-            payload["probe"] = True
-        ident = self._requests.new_id()
-        # In a new session, this client is a member only once the server has confirmed the new join.
-        member = room is not None and room.session == self.position.session
-        self._joins[ident] = _Asked(room_id, epoch, offset, member)
-        return Message("join_room", payload, id=ident)
-
-    def forget_join(self, join: Message) -> None:
-        """Ignore a late answer to a ``join_room`` that was given up."""
-        self._joins.pop(join.id or "", None)
-
-    def forget_joins(self) -> None:
-        """Forget every unanswered ``join_room``: the connection that would have answered is gone."""
-        self._joins.clear()
-        self._batches.clear()
-
-    def _note_joins(self, ident: str, answer: Message) -> None:
-        """Update room positions from the answer to a ``join_room``, or to a batch of them."""
-        detail = fields_of(answer.payload)
-        batch = self._batches.pop(ident, None)
-        if batch is None:
-            self._note_join(ident, detail, refused=answer.type == "error")
-        elif answer.type == "error":
-            for one in batch:
-                self._note_join(one, detail, refused=True)
-        else:
-            results = detail.get("results")
-            for result in map(fields_of, cast("list[object]", results) if isinstance(results, list) else ()):
-                refused = result.get("ok") is not True
-                words = fields_of(result.get("error")) if refused else result
-                self._note_join(str(result.get("id")), words, refused=refused)
-
-    def _note_join(self, ident: str, detail: dict[str, Any], *, refused: bool) -> None:
-        asked = self._joins.pop(ident, None)
-        if asked is None:
-            return
+    def _note_join(self, answer: JoinAnswer) -> None:
+        """Update the position in a room from the answer to a ``join_room``."""
+        asked, detail, refusal = answer
         room_id = asked.room_id
+        if refusal is not None:
+            if not is_temporary(refusal):
+                self.put_out(room_id, refusal)
+            elif asked.postpone is not None:
+                asked.postpone(room_id, refusal)
+            return
         room = self.position.rooms.get(room_id)
         followed = room is not None
-        if refused:
-            self.position.leave(room_id)
-            if followed:
-                text = f"the room does not take this client back: {detail.get('message', 'refused')}"
-                self._resync(room_id, None, None, text)
-            return
         epoch, offset = detail.get("epoch"), detail.get("offset")
         if not isinstance(offset, int) or not isinstance(epoch, str):
             return
@@ -353,6 +264,13 @@ class MessageDispatch:
             if dropped:
                 reason = "the server had dropped this subscription without a word; the room was entered again"
             self._resync(room_id, epoch, offset, reason)
+
+    def put_out(self, room_id: str, error: Exception) -> None:
+        """Stop following a room that the server does not take this client back to, and tell so."""
+        followed = room_id in self.position.rooms
+        self.position.leave(room_id)
+        if followed:
+            self._resync(room_id, None, None, f"the room does not take this client back: {error}")
 
     def _resync(self, room_id: str | None, epoch: str | None, offset: int | None, reason: str) -> None:
         event = Resync(at=self._clock(), room_id=room_id, epoch=epoch, offset=offset, reason=reason)

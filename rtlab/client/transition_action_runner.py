@@ -188,7 +188,7 @@ class StateMachineRunner:
         self._callers.forget()
         self._writes.forget()
         self._requests.drop_all()
-        self._dispatch.forget_joins()
+        self._dispatch.joins.forget_all()
         self._dispatch.drop()
         if self.life.state is not State.CLOSED:
             self._disconnect()
@@ -372,7 +372,7 @@ class StateMachineRunner:
         self.disconnects += 1
         why = told.reason or told.code
         self._requests.fail_all(f"the connection ended before the answer came: {why}")
-        self._dispatch.forget_joins()
+        self._dispatch.joins.forget_all()
         if self.life.state is not State.CLOSED:  # else `close` waits for the last writes first
             self._writes.break_off_all(f"the connection ended before the message was sent: {why}")
         event = Disconnected(

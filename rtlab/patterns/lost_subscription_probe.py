@@ -125,7 +125,9 @@ class LostSubscriptionProbe:
         return rooms[after:] + rooms[:after]
 
     async def _ask(self, room_id: str) -> None:
-        with suppress(RequestRefused):  # the connection has reported it: a `resync` without an epoch
+        # The connection has reported a final refusal: a `resync` without an epoch. After a temporary one, the
+        # next probe asks again.
+        with suppress(RequestRefused):
             try:
                 await self._conn.join_room(room_id, probe=True, will_repeat=True)
             except MessageError as error:

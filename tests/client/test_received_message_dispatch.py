@@ -299,3 +299,29 @@ async def test_a_first_join_that_is_refused_is_no_gap():
         with pytest.raises(RequestRefused):
             await conn.join_room("r")
     assert gaps == []
+
+
+@pytest.mark.parametrize("refusal", [{"code": "rate_limited", "retryAfter": 0.01}, {"code": "busy"}])
+async def test_a_probe_that_is_refused_for_now_leaves_the_member_where_it_is(refusal):
+    answers = [
+        Message("ack", {"recovered": True, "epoch": "e1", "offset": 4}),
+        Message("error", {**refusal, "message": "wait"}),
+    ]
+
+    def answer(message):
+        reply = answers.pop(0)
+        transport.push(Message(reply.type, reply.payload, id=message.id))
+
+    transport = MemoryTransport(welcome=welcome(), on_send=answer)
+    conn = Connection(Factory(transport))
+    gaps, seen = [], payloads(conn, "chat")
+    conn.on("resync", gaps.append)
+    async with conn:
+        await conn.join_room("r")
+        with pytest.raises(RequestRefused, match="wait"):
+            await conn.join_room("r", probe=True)
+        assert "r" in conn._dispatch.position.rooms
+        transport.push(said(5))
+        transport.push(said(6))
+        await until(lambda: seen == [5, 6])
+    assert gaps == []

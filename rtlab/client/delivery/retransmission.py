@@ -19,7 +19,7 @@ from typing import Any, Final, Literal, cast
 
 from rtlab.client.delivery.outbox_identity import OutboxIdentity
 from rtlab.client.delivery.parcel import Parcel
-from rtlab.client.pending_requests_and_answers import refusal_in
+from rtlab.client.pending_requests_and_answers import is_temporary, refusal_in
 from rtlab.errors import MessageError, MessageTooLarge, NotConnected, RequestRefused, RtlabError, describe
 from rtlab.policies.go_back_n_window import GoBackN
 from rtlab.processes.owned_tasks import Spawn
@@ -45,10 +45,8 @@ _MAX_FAULTS: Final = 5
 #: The longest retransmission timeout, in seconds (RFC 6298 §2.5 asks for at least 60).
 _MOST_PATIENCE: Final = 60.0
 
-#: `_GAPS`: a message or the opening is missing, so all is sent again. `_TRY_AGAIN`: temporary refusals,
-#: repeated without end if `max_retries` is None; ``blocked`` lasts while a member of the room does not read.
+#: A message or the opening is missing, so all is sent again.
 _GAPS: Final = frozenset({"gap", "not_opened"})
-_TRY_AGAIN: Final = frozenset({"not_published", "blocked", "rate_limited", "busy"})
 #: Refusals after which the outbox must stop for good.
 _FATAL: Final = frozenset({"fenced", "wrong_user", "too_many_outboxes"})
 
@@ -324,7 +322,7 @@ class Retransmission:
                     self._announced = False
                     self._again()
                 return
-            elif refusal.code in _TRY_AGAIN and not self._counted_out(parcel):
+            elif is_temporary(refusal) and not self._counted_out(parcel):
                 if generation == self._generation:
                     self._again(_pause_after(refusal))
                 return
