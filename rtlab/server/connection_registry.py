@@ -137,7 +137,7 @@ class Connections:
         request : ConnectRequest
             What the client asks for. Resuming a session needs no new place.
         """
-        if self._sessions.get(self._asked(request)[0]) is not None:
+        if self.resumed_by(request) is not None:
             return
         most = self._options.max_connections
         if self.full:
@@ -168,6 +168,14 @@ class Connections:
             return cursor.session, cursor.position
         return request.session, request.seq
 
+    def resumed_by(self, request: ConnectRequest) -> Session | None:
+        """Return the session that a request resumes; None if it is unknown, another client's or user's."""
+        session = self._sessions.get(self._asked(request)[0])
+        user = request.user if request.principal is None else request.principal.user
+        if session is None or request.client_id not in (None, session.client_id):
+            return None
+        return session if user in (None, session.user) else None
+
     def accept(self, request: ConnectRequest) -> Accepted:
         """Resume the session that a client asks for if nothing that it needs is lost, else begin a new one.
 
@@ -181,17 +189,13 @@ class Connections:
         Accepted
             Must be passed to `attach` in the same turn of the loop.
         """
-        client_id, cursor = request.client_id, request.cursor
+        client_id, cursor, principal = request.client_id, request.cursor, request.principal
         asked, position = self._asked(request)
-        session = self._sessions.get(asked)
+        session = self.resumed_by(request)
         after = None if asked is None else "unknown" if session is None else session.close_code
-        principal = request.principal
-        if session is not None and principal is not None and session.user != principal.user:
-            session = None  # another user's session counts as unknown
         if session is not None:
             # Number the frames that the former connection did not take: this one replays them.
             session.release()
-        if session is not None and client_id in (None, session.client_id):
             if session.can_resume(position):
                 session.confirm(position)
                 session.used = True

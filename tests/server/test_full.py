@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -10,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+from httpx_sse import EventSource
 
 from rtlab.server.aiohttp_app_and_routes import Server
 from rtlab.server.endpoints.webrtc_offer import PEERS
@@ -82,6 +84,51 @@ async def test_a_full_server_lets_its_own_clients_come_back() -> None:
                 if '"resumed":true' in head:
                     break
         held.cancel()
+
+
+@asynccontextmanager
+async def streaming(
+    http: httpx.AsyncClient, query: str = "", last_id: str = ""
+) -> AsyncIterator[tuple[dict[str, Any], str]]:
+    """Open an event stream; yield its welcome's payload and id."""
+    headers = {"Last-Event-ID": last_id} if last_id else {}
+    async with asyncio.timeout(20), http.stream("GET", f"/sse{query}", headers=headers) as stream:
+        assert stream.status_code == 200
+        async for event in EventSource(stream).aiter_sse():
+            if event.data:
+                yield json.loads(event.data)["payload"], event.id
+                return
+
+
+async def test_on_a_full_server_a_session_is_no_ticket_for_another_client() -> None:
+    async with (
+        serving(max_connections=1) as server,
+        client(server) as http,
+        streaming(http, "?clientId=a") as (welcome, token),
+    ):
+        for how in ({"session": welcome["session"]}, {"cursor": token}):
+            refused = await http.get("/poll", params={**how, "clientId": "b"})
+            assert (refused.status_code, refused.json()["error"]["code"]) == (503, "full")
+        assert len(server.node.connections.sinks) == 1
+
+
+@pytest.mark.parametrize("limit", ["max_per_address", "max_per_user"])
+async def test_the_connection_that_is_resumed_does_not_count(limit: str) -> None:
+    async with (
+        serving(poll_timeout=5.0, **{limit: 1}) as server,
+        client(server) as http,
+        streaming(http, "?user=ada") as (first, token),
+    ):
+        assert (await http.get("/poll?user=ada")).status_code == 429
+        # A browser's EventSource names the event that it saw last, and nothing else.
+        async with streaming(http, "?user=ada", token) as (again, token):
+            assert (again["session"], again["resumed"]) == (first["session"], True)
+            query = {"user": "ada", "cursor": token, "welcome": "1"}
+            assert (await http.get("/poll", params=query)).status_code == 200
+        assert len(server.node.sessions) == 1
+        other = {"user": "ada", "clientId": "b", "session": first["session"]}
+        async with streaming(http, "?user=ada", token):
+            assert (await http.get("/poll", params=other)).status_code == 429
 
 
 async def test_rooms_of_who_only_knocked_make_place_for_others() -> None:

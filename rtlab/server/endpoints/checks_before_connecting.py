@@ -67,6 +67,7 @@ def _check_place(node: Node, asked: ConnectRequest) -> None:
 def _check_share(node: Node, asked: ConnectRequest) -> None:
     """Raise `BadOpening` when a user, or an address, has as many connections as it may."""
     user = asked.user if asked.principal is None else asked.principal.user
+    resumed = node.connections.resumed_by(asked)
     for whose, most, name in (
         ("user", node.options.max_per_user, user),
         ("address", node.options.max_per_address, asked.address),
@@ -74,7 +75,7 @@ def _check_share(node: Node, asked: ConnectRequest) -> None:
         if most is None or name is None:
             continue
         # A client that resumes its session replaces its former connection, which does not count.
-        others = (s for s in node.connections.sinks.values() if s.session_id != asked.session)
+        others = (session for session in node.connections.sinks.values() if session is not resumed)
         if sum(getattr(session, whose) == name for session in others) >= most:
             text = f"expected at most {most} connections of one {whose}: close one, or try again later"
             raise BadOpening(json_error(429, "too_many_connections", text, {"Retry-After": "5"}))
