@@ -54,6 +54,10 @@ async def poll(request: web.Request) -> web.StreamResponse:
         await node.prepare(asked)
         accepted = node.connections.accept(asked)
         session, position, welcome = accepted.session, accepted.position, True
+        # This answer carries the new session: what the client missed in its rooms belongs to it.
+        carrier = PollSink()
+        node.connections.attach(accepted, carrier)
+        node.connections.detach(session, carrier)
     messages = [accepted.welcome.encoded(JSON)] if welcome else []
     messages += [frame.encoded(JSON) for _, frame in session.after(position)]
     position = session.position
