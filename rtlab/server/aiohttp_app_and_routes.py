@@ -16,11 +16,10 @@ from rtlab.processes.http_server_log_filter import server_log
 from rtlab.protocol.transport_paths import ROUTES
 from rtlab.server.connection_limit_and_idle_close import TcpConnections, descriptor_reserve
 from rtlab.server.deliberate_security_holes import origin_looks_right, say_much
-from rtlab.server.endpoints import auth, webrtc_offer
+from rtlab.server.endpoints import auth, send, webrtc_offer
 from rtlab.server.endpoints.health_metrics_and_stats import access_log, healthz, index, metrics, readyz, stats
 from rtlab.server.endpoints.page_origin_admin_api import set_page_origin
 from rtlab.server.endpoints.poll import poll
-from rtlab.server.endpoints.send import send
 from rtlab.server.endpoints.sse import event_stream
 from rtlab.server.endpoints.websocket import websocket
 from rtlab.server.http_json_responses import NODE, json_error
@@ -90,8 +89,8 @@ def make_app(node: Node, sockets: Callable[[], TcpConnections | None] = lambda: 
     app.router.add_get(ROUTES["websocket"], websocket, allow_head=False)
     app.router.add_get(ROUTES["sse"], event_stream, allow_head=False)
     app.router.add_get(ROUTES["longpoll"], poll, allow_head=False)
-    app.router.add_post("/send", send)
     app.router.add_put("/api/page-origin", set_page_origin)
+    send.add_routes(app)
     webrtc_offer.add_routes(app)
     if node.authority is not None:
         auth.add_routes(app)

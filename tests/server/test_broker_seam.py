@@ -182,6 +182,58 @@ async def test_a_post_that_is_given_up_holds_nobody_and_nothing_overtakes(lab: L
         assert (await second).json()["results"][0]["offset"] == 2
 
 
+async def give_up(lab: Lab, session: str, body: Any) -> None:
+    """Send a numbered POST on a connection of its own, which breaks while the broker is asked."""
+    assert lab.server._runner is not None
+    web_server = lab.server._runner.server
+    assert web_server is not None
+    before = len(web_server.connections)
+    async with httpx.AsyncClient(trust_env=False) as proxy:
+        headers = {"Idempotency-Key": "17"}
+        post = asyncio.create_task(
+            proxy.post(f"{lab.url}/send", params={"session": session}, json=body, headers=headers)
+        )
+        await until(lambda: len(lab.broker.outstanding) == 1)
+        post.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await post
+    await until(lambda: len(web_server.connections) == before)
+    await asyncio.sleep(0)  # the handler that was cancelled has its turn
+
+
+@pytest.mark.parametrize("early", [True, False], ids=["while it waits", "afterwards"])
+async def test_the_repeat_of_a_post_whose_connection_broke_has_the_answer_of_the_first(
+    lab: Lab, early: bool
+) -> None:
+    async with httpx.AsyncClient(trust_env=False) as http:
+        first = (await http.get(f"{lab.url}/poll", params={"room": "r"})).json()
+        session = first["messages"][0]["payload"]["session"]
+        url, query, headers = f"{lab.url}/send", {"session": session}, {"Idempotency-Key": "17"}
+        body = [{"type": "n", "payload": n, "roomId": "r"} for n in range(2)]
+        await give_up(lab, session, body)
+        if early:
+            repeat = asyncio.create_task(http.post(url, params=query, json=body, headers=headers))
+        for _ in body:
+            await until(lambda: len(lab.broker.outstanding) == 1)
+            lab.broker.answer()
+        if not early:
+            repeat = asyncio.create_task(http.post(url, params=query, json=body, headers=headers))
+        answer = await repeat
+        assert (answer.status_code, answer.json()["accepted"]) == (200, 2)
+        assert [result["offset"] for result in answer.json()["results"]] == [1, 2]
+        assert lab.server.node.hub.published == 2
+
+
+async def test_a_server_that_stops_gives_up_the_posts_that_its_broker_does_not_answer(lab: Lab) -> None:
+    async with httpx.AsyncClient(trust_env=False) as http:
+        first = (await http.get(f"{lab.url}/poll", params={"room": "r"})).json()
+        session = first["messages"][0]["payload"]["session"]
+        await give_up(lab, session, {"type": "n", "roomId": "r"})
+    async with asyncio.timeout(20):
+        await lab.server.stop()
+    assert [task for task in asyncio.all_tasks() if "POST" in task.get_name()] == []
+
+
 @pytest.mark.parametrize("transport", TRANSPORTS)
 async def test_a_failure_is_an_error_to_the_sender_alone_and_the_next_goes_on(
     lab: Lab, transport: str
