@@ -277,6 +277,8 @@ async def _receive(ws: _Socket, sink: WebSocketSink, carrier: Sink, hearing: _He
         if message.type in _PINGS:
             if message.type is WSMsgType.PING:
                 sink.pong(message.data)
+                if sink.congested:
+                    await _taken(sink)
             if turns.spent():
                 # Nothing else suspends this task while control frames wait in the queue.
                 await turns.later(lambda: None)
@@ -290,3 +292,16 @@ async def _receive(ws: _Socket, sink: WebSocketSink, carrier: Sink, hearing: _He
         else:
             sink.abort()
             return False
+
+
+async def _taken(sink: WebSocketSink) -> None:
+    """Read nothing more until a client has taken its pongs: TCP's flow control holds it back.
+
+    They do not wait in its session, as messages do. The heartbeat ends a client that takes nothing.
+    """
+    sink.not_reading()
+    while sink.congested:
+        writable = asyncio.Event()
+        sink.when_writable(writable.set)
+        await writable.wait()
+    sink.heard()

@@ -132,6 +132,7 @@ class StreamSink:
         "__weakref__",
         "_held",
         "_held_bytes",
+        "_then",
         "_transport",
         "_turns",
         "_waiting",
@@ -146,12 +147,13 @@ class StreamSink:
         self._turns = turns
         self._held: list[bytes] = []
         self._held_bytes = 0
-        # Exists only while the session waits for the connection to take more; it ends with the connection.
+        # Exists only while somebody waits for the connection to take more; it ends with the connection.
         self._waiting: asyncio.Task[None] | None = None
+        self._then: tuple[Callable[[], object], ...] = ()
         self.closing = False
         self.close_code: int | None = None
         self.congested = False
-        self.written_bytes = 0
+        self.written_bytes: int = 0
         transport.set_write_buffer_limits(high=HIGH_WATER_BYTES)
 
     @property
@@ -191,16 +193,20 @@ class StreamSink:
         self.congested = transport.get_write_buffer_size() > HIGH_WATER_BYTES
 
     def when_writable(self, then: Callable[[], object]) -> None:
-        """See `Sink.when_writable`."""
-        self._waiting = asyncio.create_task(self._wait(then), name="slow consumer")
+        """See `Sink.when_writable`; the session and the one who reads from the client may wait both."""
+        self._then = (*self._then, then)
+        if self._waiting is None:
+            self._waiting = asyncio.create_task(self._wait(), name="slow consumer")
 
-    async def _wait(self, then: Callable[[], object]) -> None:
+    async def _wait(self) -> None:
         # The transport resumes aiohttp's protocol; asyncio.StreamWriter.drain() waits in the same way.
         protocol: Any = self._transport.get_protocol()
         with suppress(ConnectionError):
             await protocol._drain_helper()
         self.congested = False
-        then()
+        then, self._then, self._waiting = self._then, (), None
+        for call in then:
+            call()
 
     def abort(self) -> None:
         if not self._transport.is_closing() or self._transport.get_write_buffer_size():

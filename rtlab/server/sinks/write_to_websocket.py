@@ -32,7 +32,7 @@ class WebSocketSink(StreamSink):
         Seconds until a client that does not answer the close frame is cut off.
     """
 
-    __slots__ = ("_close_timeout", "_deflater", "_form", "_unanswered", "codec")
+    __slots__ = ("_close_timeout", "_deflater", "_form", "_taken", "_unanswered", "codec")
     transport: str = "websocket"
 
     def __init__(
@@ -51,6 +51,8 @@ class WebSocketSink(StreamSink):
         self._form = codec if deflate is None or takeover else shared_form(codec, deflate)
         self._close_timeout = close_timeout
         self._unanswered = 0  # pings since the client was last heard; -1 while the server reads nothing
+        # Bytes that the client had taken at the last heartbeat, if the server read nothing and some waited.
+        self._taken: int | None = None
 
     def write(self, frame: EncodedFrame, position: int) -> None:
         if self._deflater is None:
@@ -98,19 +100,30 @@ class WebSocketSink(StreamSink):
         self._unanswered = 0
 
     def not_reading(self) -> None:
-        """Note that the server itself reads nothing until `heard`: a client cannot answer pings."""
+        """Note that the server itself reads nothing until `heard`: a client cannot answer pings.
+
+        It shows that it lives by taking what was sent: a client that takes nothing would stay for ever.
+        """
         self._unanswered = -1
+        self._taken = None
 
     def pong(self, data: bytes) -> None:
         """Answer a ping (RFC 6455 §5.5.3)."""
         self._send(websocket_frame(PONG, data))
 
     def heartbeat(self) -> bool:
-        """Ping a client; end the connection of one that has said nothing since the last ping."""
-        if self._unanswered > 0:
+        """Ping a client; end the connection of one that has said or taken nothing since the last ping."""
+        if self._unanswered > 0 or (self._unanswered < 0 and self._takes_nothing()):
             self.abort()
             return False
         if not self.closing:
             self._unanswered += self._unanswered == 0
             self._send(websocket_frame(PING, b""))
         return True
+
+    def _takes_nothing(self) -> bool:
+        """Whether bytes wait for the client, as at the last heartbeat, and it has taken none since."""
+        waiting, before = self._transport.get_write_buffer_size(), self._taken
+        # With TLS a ping adds more bytes than were written: then the difference decreases.
+        self._taken = self.written_bytes - waiting if waiting else None
+        return self._taken is not None and before is not None and self._taken <= before

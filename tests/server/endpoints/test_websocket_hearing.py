@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket
 import struct
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -28,12 +29,14 @@ COST = 0.0002
 class Lab:
     """A server on this loop, whose rooms publish when a test lets them; it notes what was obeyed."""
 
-    def __init__(self) -> None:
+    def __init__(self, **options: Any) -> None:
         self.now = self.cost = 0.0
         self.obeyed: list[Any] = []
         self.tasks: list[asyncio.Task[Any] | None] = []
         self.node = Node(
-            Options(token="t", stop_window=0.0, heartbeat=3600.0), self._clock, make_broker=self._broker
+            Options(token="t", stop_window=0.0, **{"heartbeat": 3600.0, **options}),
+            self._clock,
+            make_broker=self._broker,
         )
         self.node.ingress.steps.append(self._note)
         self.server = Server(self.node)
@@ -141,6 +144,16 @@ async def lab() -> AsyncIterator[Lab]:
     for _ in lab.broker.outstanding[:]:
         lab.broker.fail()
     await lab.server.stop()
+
+
+@contextlib.asynccontextmanager
+async def serving(**options: Any) -> AsyncIterator[Lab]:
+    lab = Lab(**options)
+    await lab.server.start()
+    try:
+        yield lab
+    finally:
+        await lab.server.stop()
 
 
 async def test_what_a_call_brings_is_obeyed_in_that_call(lab: Lab) -> None:
@@ -335,3 +348,71 @@ async def test_a_flood_of_small_frames_leaves_everybody_else_their_turns(
         counting.cancel()
     assert sum(turns) >= 2001
     assert max(turns) <= 50  # a slice in a call that brings bytes, and one in the task
+
+
+# A client that floods the server and never reads
+
+
+#: Frames of a period each, and what the server may hold for a client: its bound is far below.
+FLOOD = {"pings": frame(PING, b"p" * 125), "echoes": echo("x" * 60)}
+MOST_HELD = 1_000_000
+#: Bytes that are offered; without a bound all of them are taken.
+OFFERED = 50_000_000
+
+
+def flood(raw: socket.socket, period: bytes) -> int:
+    """Send frames without end, until the server takes nothing for a second; return how many bytes."""
+    data, sent = period * (65_536 // len(period)), 0
+    raw.settimeout(1.0)
+    with contextlib.suppress(TimeoutError, ConnectionError):
+        while sent < OFFERED:
+            sent += raw.send(data[sent % len(data) :])
+    return sent
+
+
+@contextlib.asynccontextmanager
+async def flooded(lab: Lab, period: bytes) -> AsyncIterator[tuple[socket.socket, int]]:
+    """Flood a server from a socket that reads nothing; yield it, and how many bytes it has sent."""
+    with socket.socket() as raw:
+        for buffer in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+            raw.setsockopt(socket.SOL_SOCKET, buffer, 65_536)
+        raw.connect(("127.0.0.1", lab.server.port))
+        raw.sendall(hello())
+        await until(lambda: lab.node.connections.sinks)
+        (sink,) = lab.node.connections.sinks
+        flooding = asyncio.create_task(asyncio.to_thread(flood, raw, period))
+        most = 0
+        while not flooding.done():
+            most = max(most, sink.queued_bytes)
+            await asyncio.sleep(0.002)
+        assert most < MOST_HELD
+        yield raw, await flooding
+
+
+@pytest.mark.parametrize("what", FLOOD)
+async def test_what_a_client_asks_for_and_does_not_read_is_bounded_and_answered_when_it_reads(
+    what: str,
+) -> None:
+    async with asyncio.timeout(60), serving(send_buffer_bytes=65_536) as lab:
+        period = FLOOD[what]
+        async with flooded(lab, period) as (raw, sent):
+            raw.setblocking(False)
+            reader, writer = await asyncio.open_connection(sock=raw)
+            whole = -(-sent // len(period))
+            writer.write(period[sent % len(period) :] if sent % len(period) else b"")
+            writer.write(echo("end"))
+            await reader.readuntil(b"\r\n\r\n")
+            client, answers = Raw(reader, writer), 0
+            while (heard := await client.heard()) != (TEXT, "end"):
+                answers += heard[0] == PONG or heard[1] == "x" * 60
+            assert answers == whole
+            writer.transport.abort()
+
+
+@pytest.mark.parametrize("what", FLOOD)
+async def test_a_client_that_floods_and_never_reads_is_ended_by_the_heartbeat(what: str) -> None:
+    async with asyncio.timeout(60), serving(send_buffer_bytes=65_536) as lab, flooded(lab, FLOOD[what]):
+        (sink,) = lab.node.connections.sinks
+        assert sink.heartbeat()
+        assert not sink.heartbeat()  # it has taken nothing since
+        await until(lambda: not lab.node.connections.sinks)

@@ -84,6 +84,35 @@ async def test_a_client_that_says_nothing_after_a_ping_is_ended() -> None:
     assert transport.aborted
 
 
+def test_a_client_that_takes_nothing_while_it_is_not_read_from_is_ended() -> None:
+    transport = Transport()
+    sink = WebSocketSink(transport, JSON)
+    sink.write(NEWS, 1)
+    sink.not_reading()
+    for transport.held in (500, 400, 0, 0, 300, 200):  # it takes some, all, and again some
+        assert sink.heartbeat()
+        assert not transport.aborted
+    sink.heard()
+    assert sink.heartbeat()
+    sink.not_reading()
+    assert sink.heartbeat()  # it has had no interval in which to take anything
+    transport.held += 2  # the ping, of which it takes nothing either
+    assert not sink.heartbeat()
+    assert transport.aborted
+
+
+async def test_the_session_and_the_reader_both_hear_that_a_connection_takes_more() -> None:
+    transport = Transport()
+    sink = WebSocketSink(transport, JSON)
+    told = [asyncio.Event() for _ in range(3)]
+    sink.when_writable(told[0].set)
+    sink.when_writable(lambda: (told[1].set(), sink.when_writable(told[2].set)))
+    transport.protocol.writable.set()
+    async with asyncio.timeout(5):
+        for each in told:
+            await each.wait()
+
+
 async def test_after_a_close_frame_nothing_is_written_and_silence_is_bounded() -> None:
     transport = Transport()
     sink = WebSocketSink(transport, JSON, close_timeout=0.01)
