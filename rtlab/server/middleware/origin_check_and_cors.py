@@ -21,6 +21,9 @@ __all__ = ["PUBLIC", "add_cors_headers", "make_origin_check"]
 #: Routes that anybody's browser may ask for: they show nothing and begin nothing.
 PUBLIC: Final = frozenset({"/", "/healthz", "/readyz"})
 
+#: Key under which a request of a foreign page keeps that it was refused: its page may not read why.
+_FOREIGN: Final = web.RequestKey("foreign", bool)
+
 
 def _cors(request: web.Request) -> dict[str, str]:
     origin = request.headers.get("Origin")
@@ -33,7 +36,9 @@ def _preflight(request: web.Request) -> web.Response:
     headers = {
         **_cors(request),
         "Access-Control-Allow-Methods": "GET, POST",
-        "Access-Control-Allow-Headers": "Authorization, Content-Type, Last-Event-ID, Cache-Control",
+        "Access-Control-Allow-Headers": (
+            "Authorization, Content-Type, Last-Event-ID, Cache-Control, Idempotency-Key"
+        ),
         "Access-Control-Max-Age": "600",
     }
     if request.headers.get("Access-Control-Request-Private-Network") == "true":
@@ -78,9 +83,11 @@ def make_origin_check(node: Node, looks_right: Callable[[str, frozenset[str]], b
         if request.path not in PUBLIC:
             host = request.headers.get("Host")  # HTTP/1.0 may omit it; no browser uses HTTP/1.0
             if host is not None and looks_right is None and not host_allowed(host, origins):
+                request[_FOREIGN] = True
                 text = f"this server is not called {host!r:.100}: use its address, or --allow-origin"
                 return json_error(403, "bad_host", text)
             if not allowed(request):
+                request[_FOREIGN] = True
                 origin = request.headers.get("Origin")
                 return json_error(403, "bad_origin", f"pages of {origin!r:.100} may not use this server")
             if request.method == "OPTIONS":
@@ -91,6 +98,9 @@ def make_origin_check(node: Node, looks_right: Callable[[str, frozenset[str]], b
 
 
 async def add_cors_headers(request: web.Request, response: web.StreamResponse) -> None:
-    """Add CORS headers to an answer: an ``on_response_prepare`` handler."""
-    if request.path not in PUBLIC and response.status != 403:
-        response.headers.update(_cors(request))
+    """Add CORS headers to an answer, unless it turns a page away: an ``on_response_prepare`` handler."""
+    if request.path not in PUBLIC and _FOREIGN not in request:
+        headers = _cors(request)
+        if headers and "Retry-After" in response.headers:
+            headers["Access-Control-Expose-Headers"] = "Retry-After"  # pages cannot read it otherwise
+        response.headers.update(headers)
