@@ -1,11 +1,10 @@
 """Adds to a data channel what a WebSocket has and it lacks: pings, close codes and backpressure.
 
-A data channel carries messages and nothing else. Both ends of rtlab's channels add
-the three control frames of RFC 6455 §5.5 as small binary messages: one byte with the
-opcode (8 close, 9 ping, 10 pong), then the body that the WebSocket frame would have.
-No message begins with such a byte: JSON travels as text, and a MessagePack map begins with
-a byte of at least 0x80. A browser may ignore these frames: they are the only binary ones on
-a JSON channel.
+A data channel carries messages and nothing else. Both ends of rtlab's channels add the three control
+frames of RFC 6455 §5.5 as small binary messages: one byte with the opcode (8 close, 9 ping, 10 pong),
+then the body that the WebSocket frame would have. No message begins with such a byte: JSON travels as
+text, and a MessagePack map begins with a byte of at least 0x80. A browser may ignore these frames: they
+are the only binary ones on a JSON channel.
 """
 
 from __future__ import annotations
@@ -161,12 +160,14 @@ class DataLink:
         self._limit: int | None = None
         self._pings: dict[bytes, asyncio.Future[float]] = {}
         self._ping_ids = itertools.count()
+        self._pong = b""  # answers the newest ping; it waits while the link is congested (RFC 6455 §5.5.3)
         self._paused: tuple[Any, asyncio.Event] | None = None
         self._shutdown: asyncio.Future[None] | None = None
         channel.bufferedAmountLowThreshold = high_water_bytes // 2
         channel.on("open", self._changed.set)
         channel.on("message", self._received)
         channel.on("bufferedamountlow", self._low.set)
+        channel.on("bufferedamountlow", self._answer_ping)
         channel.on("close", self._lost)
         peer.on("connectionstatechange", self._state_changed)
         _acknowledge_after_handling(channel.transport)
@@ -252,9 +253,8 @@ class DataLink:
     def pause(self) -> None:
         """Stop reading packets, so that the sender has to slow down (backpressure).
 
-        aiortc neither reads on demand nor honours SCTP's advertised receiver
-        window. But unread packets are not acknowledged, so the sender's
-        congestion window fills up. ICE's own checks go on.
+        aiortc neither reads on demand nor honours SCTP's advertised receiver window. But unread packets
+        are not acknowledged, so the sender's congestion window fills up. ICE's own checks go on.
         """
         if self._paused is None:
             ice: Any = self.channel.transport.transport.transport
@@ -308,7 +308,8 @@ class DataLink:
 
     def _control(self, opcode: int, body: bytes) -> None:
         if opcode == PING:
-            self._write(bytes((PONG,)) + body[:_MAX_PONG_BYTES])
+            self._pong = bytes((PONG,)) + body[:_MAX_PONG_BYTES]
+            self._answer_ping()
         elif opcode == PONG:
             answer = self._pings.get(body)
             if answer is not None and not answer.done():
@@ -319,6 +320,11 @@ class DataLink:
                 self._write(bytes((CLOSE,)) + body)  # RFC 6455 §5.5.1: echo the close frame, once
                 self._closing = True
             self._end(TransportClosed(code, body[2:].decode("utf-8", "replace"), clean=True))
+
+    def _answer_ping(self) -> None:
+        if self._pong and not self.congested:
+            self._write(self._pong)
+            self._pong = b""
 
     def _write(self, frame: str | bytes) -> None:
         with contextlib.suppress(InvalidStateError):  # the channel has just closed; its "close" event follows

@@ -74,6 +74,24 @@ async def test_control_frames_are_rfc_6455s_and_stay_hidden() -> None:
         assert [(e.code, e.clean) for e in ours.ends] == [(1001, True)]
 
 
+async def test_pings_of_a_peer_that_takes_nothing_have_one_answer_and_it_is_the_newest_ones() -> None:
+    async with linked() as (ours, theirs):
+        theirs.link.pause()
+        for _ in range(30):
+            ours.link.send(b"\xff" * 60_000)
+        held = ours.link.buffered_bytes
+        assert held > HIGH_WATER_BYTES
+        for n in range(10_000):
+            ours.link.channel.emit("message", b"\x09" + n.to_bytes(125, "big"))
+        assert ours.link.buffered_bytes == held
+        theirs.link.resume()
+        newest = b"\x0a" + (9999).to_bytes(125, "big")
+        await until(lambda: theirs.raw[-1:] == [newest])
+        assert len(theirs.raw) == 31
+        await ours.link.ping()
+        await theirs.link.ping()
+
+
 async def test_malformed_control_frames_do_no_harm() -> None:
     async with linked() as (ours, theirs):
         for frame in (b"\x0a", b"\x0awrong", b"\x00", b"\x07x", b"\x09" + b"z" * 5000):
