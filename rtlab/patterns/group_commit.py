@@ -7,17 +7,20 @@ arrive while one transaction is written share the next one (*group commit*).
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from rtlab.client.locks_per_event_loop import PerLoop
 from rtlab.errors import InvalidState, QueueError, describe
 from rtlab.patterns.queue_sqlite_file import Change, Durability, QueueFile
 
 __all__ = ["QueueWorker"]
+
+_log: Final = logging.getLogger("rtlab")
 
 T = TypeVar("T")
 _Group = list[tuple[Change, "asyncio.Future[None]"]]  # changes of one transaction, and who waits for each
@@ -105,6 +108,17 @@ class QueueWorker:
             self._idle.here.clear()
             loop.call_soon(self._write)  # with the changes that come later in this turn
         return done
+
+    def submit_until_written(self, change: Change) -> None:
+        """Write a change in the background; after a failure (a full disk, for instance), try again."""
+        if change.queue in self.names:
+            self.submit(change).add_done_callback(partial(self._submitted, change))
+
+    def _submitted(self, change: Change, done: asyncio.Future[None]) -> None:
+        error = None if done.cancelled() else done.exception()
+        if error is not None:  # at worst, a message that was not removed is sent again
+            _log.warning("the queue %r: %s", change.queue, error)
+            asyncio.get_running_loop().call_later(1.0, self.submit_until_written, change)
 
     def _write(self) -> None:
         """Hand the waiting changes to the thread. No task does this: other code could cancel it."""

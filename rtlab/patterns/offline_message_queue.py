@@ -15,13 +15,13 @@ import time
 from collections.abc import Callable
 from functools import partial
 from os import PathLike
-from types import TracebackType
 from typing import Any, Final, Self
 
 from rtlab.client.connection import Connection
 from rtlab.client.delivery.acknowledged_send import kept_copy
 from rtlab.client.delivery.parcel import Parcel
 from rtlab.client.delivery.receipt import Receipt
+from rtlab.client.locks_per_event_loop import PerLoop
 from rtlab.client.timeout_error_messages import within
 from rtlab.errors import InvalidState, MessageTooLarge, NotConnected, QueueError, QueueFull, describe
 from rtlab.patterns.group_commit import QueueWorker
@@ -126,6 +126,8 @@ class MessageQueue:
         self._next = self._first_own = 1
         self._counters = QueueCounters(name, max_messages, max_bytes)
         self._receipts: dict[int, Receipt] = {}
+        self._retrying = PerLoop(asyncio.Lock)
+        self._retried: set[int] = set()  # numbers of dead letters that are being replaced by their copies
         self._sent = self._dead = self._dropped = 0
 
     def __repr__(self) -> str:
@@ -182,14 +184,13 @@ class MessageQueue:
             _log.warning("the queue's file was damaged (%s) and is kept as %s", *self.damage)
         self._worker = worker
         self._next = self._first_own = head.next_seq
+        self._retried.clear()
         self._link = QueueLink(
             self.conn,
             head,
             lambda number: self._submit(Change(self.name, incarnation=number)),
             self._expire,
-            window=self.options.window,
-            answer_timeout=self.options.answer_timeout,
-            max_retries=self.options.max_retries,
+            self.options,
         )
         self._counters = QueueCounters(self.name, self.options.max_messages, self.options.max_bytes)
         with self._counters.filling():
@@ -215,9 +216,7 @@ class MessageQueue:
         await self.open()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *exc_info: object) -> None:
         await self.close()
 
     # Accepting messages
@@ -266,11 +265,15 @@ class MessageQueue:
         """Count a message, and return once it is on disk. Cancelling the wait does not withdraw it."""
         written = self._opened()[0].submit(Change(self.name, add=(row,), remove=instead_of))
         self._counters.add(row)
-        written.add_done_callback(partial(self._accepted, row))
+        self._retried.update(instead_of)
+        written.add_done_callback(partial(self._accepted, row, instead_of))
         await asyncio.shield(written)
 
-    def _accepted(self, row: StoredMessage, written: asyncio.Future[None]) -> None:
+    def _accepted(
+        self, row: StoredMessage, instead_of: tuple[int, ...], written: asyncio.Future[None]
+    ) -> None:
         if written.cancelled() or written.exception() is not None:
+            self._retried.difference_update(instead_of)
             self._forget(row.seq)
         else:
             self._put(row)
@@ -339,15 +342,8 @@ class MessageQueue:
             receipt.settle(result, error)
 
     def _submit(self, change: Change) -> None:
-        """Write a change in the background; after a failure (a full disk, for instance), try again."""
         if self._worker is not None:
-            self._worker.submit(change).add_done_callback(partial(self._written, change))
-
-    def _written(self, change: Change, done: asyncio.Future[None]) -> None:
-        error = None if done.cancelled() else done.exception()
-        if error is not None:  # at worst, a message that was not removed is sent again
-            _log.warning("the queue %r: %s", self.name, error)
-            asyncio.get_running_loop().call_later(1.0, self._submit, change)
+            self._worker.submit_until_written(change)
 
     # Inspection
 
@@ -386,15 +382,18 @@ class MessageQueue:
         QueueError
             One could not be written (a full disk, for instance). It and later ones stay dead letters.
         """
-        worker, _ = self._opened()
-        file = await worker.opened()
-        rows = await worker.do(lambda: file.load(self.name, 0, 1 << 62, dead=True))
         count = 0
-        for row in rows:
-            if id is not None and as_queued(row).id != id:
-                continue
-            again = StoredMessage(self._next, row.message, self._clock())
-            self._next += 1
-            await self._accept(again, (row.seq,))
-            count += 1
+        async with self._retrying.here:  # two at once would both find the same dead letters
+            worker, _ = self._opened()
+            file = await worker.opened()
+            rows = await worker.do(lambda: file.load(self.name, 0, 1 << 62, dead=True))
+            # A retry that was cancelled may have left a copy that is not on disk yet.
+            self._retried.intersection_update(row.seq for row in rows)
+            for row in rows:
+                if row.seq in self._retried or (id is not None and as_queued(row).id != id):
+                    continue
+                again = StoredMessage(self._next, row.message, self._clock())
+                self._next += 1
+                await self._accept(again, (row.seq,))
+                count += 1
         return count

@@ -13,6 +13,7 @@ from rtlab.client.delivery.retransmission import Retransmission
 from rtlab.client.event_emitter import Connected, Disconnected
 from rtlab.client.locks_per_event_loop import PerLoop
 from rtlab.errors import RtlabError
+from rtlab.patterns.queue_options import QueueOptions
 from rtlab.patterns.queue_sqlite_file import QueueHead
 from rtlab.processes.owned_tasks import OwnedTasks
 from rtlab.protocol.message_format import Message
@@ -33,8 +34,8 @@ class QueueLink:
         Called with the incarnation number that the server gives this process.
     before_sending : callable
         Called when a connection has opened, before messages are sent over it.
-    window, answer_timeout, max_retries
-        As for `Retransmission`.
+    options : QueueOptions
+        Its window, answer timeout and retries are those of the `Retransmission`.
     """
 
     def __init__(
@@ -43,10 +44,7 @@ class QueueLink:
         head: QueueHead,
         incarnated: Callable[[int], None],
         before_sending: Callable[[], None],
-        *,
-        window: int,
-        answer_timeout: float,
-        max_retries: int,
+        options: QueueOptions,
     ) -> None:
         self._conn = conn
         self._incarnated = incarnated
@@ -62,9 +60,9 @@ class QueueLink:
             self.spawn,
             self.limit,
             identity=self._identity,
-            window=window,
-            answer_timeout=answer_timeout,
-            max_retries=max_retries,
+            window=options.window,
+            answer_timeout=options.answer_timeout,
+            max_retries=options.max_retries,
             progress=self._progress,
         )
 

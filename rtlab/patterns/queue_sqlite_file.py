@@ -7,6 +7,7 @@ transactions: missing or altered data are detected, and the file is set aside in
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import shutil
@@ -28,6 +29,7 @@ __all__ = ["Change", "Damage", "Durability", "QueueFile", "QueueHead", "StoredMe
 #: newest ones, which the next opening reports. With both, all survive the death of the process.
 Durability = Literal["full", "normal"]
 
+_log: Final = logging.getLogger("rtlab")
 _MARK: Final = struct.Struct("<QI")
 
 _SCHEMA: Final = """
@@ -40,6 +42,15 @@ CREATE TABLE IF NOT EXISTS messages (
     timestamp REAL NOT NULL, retry_count INTEGER NOT NULL, crc INTEGER NOT NULL,
     PRIMARY KEY (queue, seq)) WITHOUT ROWID;
 """
+_INSERT: Final = (
+    "INSERT INTO messages (dead, message, timestamp, retry_count, crc, queue, seq) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
+_UPDATE: Final = (
+    "UPDATE messages SET dead = ?, message = ?, timestamp = ?, retry_count = ?, crc = ? "
+    "WHERE queue = ? AND seq = ?"
+)
+_DELETE: Final = "DELETE FROM messages WHERE queue = ? AND seq = ?"
 
 
 class Damage(NamedTuple):
@@ -115,9 +126,9 @@ class Change(NamedTuple):
     queue : str
         Name of the queue.
     add, rewrite : tuple of StoredMessage
-        New rows, and rows that replace those of the same number.
+        New rows, and rows that replace those of the same number, if they still exist.
     remove : tuple of int
-        Numbers of rows.
+        Numbers of rows; those that do not exist any more are passed over.
     incarnation : int or None
         The incarnation number that the server gave; None changes nothing.
     """
@@ -169,7 +180,7 @@ class QueueFile:
                     raise QueueError(f"{self.path} cannot be made anew: {reason}")
             self._begin()
         except BaseException:
-            self._db.close()
+            self.close()
             raise
 
     # Opening
@@ -296,13 +307,13 @@ class QueueFile:
     # The mark
 
     def _read_mark(self) -> int | None:
-        """Return how many transactions were committed, None without a mark, -1 for one that is damaged."""
+        """Return how many transactions were committed, None without a mark, -1 for a damaged one."""
         try:
             data = Path(f"{self.path}.mark").read_bytes()
         except OSError:
             return None
-        if len(data) != _MARK.size:
-            return -1
+        if len(data) != _MARK.size:  # empty: its process or its machine ended before it was written
+            return -1 if data else None
         commits, crc = _MARK.unpack(data)
         return commits if zlib.crc32(data[:8]) == crc else -1
 
@@ -335,14 +346,13 @@ class QueueFile:
             self._db.execute("BEGIN IMMEDIATE")
             for change in changes:
                 head = heads[change.queue]
-                self._write("INSERT", change.queue, change.add)
-                self._write("INSERT OR REPLACE", change.queue, change.rewrite)
-                removed = [(change.queue, seq) for seq in change.remove]
-                self._db.executemany("DELETE FROM messages WHERE queue = ? AND seq = ?", removed)
+                self._write(_INSERT, change.queue, change.add)
+                self._write(_UPDATE, change.queue, change.rewrite)
+                gone = self._db.executemany(_DELETE, [(change.queue, seq) for seq in change.remove]).rowcount
                 heads[change.queue] = replace(
                     head,
                     next_seq=max([head.next_seq, *(row.seq + 1 for row in change.add)]),
-                    live=head.live + len(change.add) - len(removed),
+                    live=head.live + len(change.add) - gone,  # a removal may come twice
                     incarnation=head.incarnation if change.incarnation is None else change.incarnation,
                 )
             for name in {change.queue for change in changes}:
@@ -356,14 +366,17 @@ class QueueFile:
             raise self._explained(error) from error
         self.heads = heads
         self._commits += 1
-        self._write_mark()
+        try:
+            self._write_mark()
+        except OSError as error:  # the changes are on disk; an older mark only vouches for fewer of them
+            _log.warning("%s.mark cannot be written: %s", self.path, error)
 
-    def _write(self, how: str, queue: str, rows: tuple[StoredMessage, ...]) -> None:
+    def _write(self, statement: str, queue: str, rows: tuple[StoredMessage, ...]) -> None:
         values = [
-            (queue, row.seq, row.dead, row.message, row.timestamp, row.retry_count, row.crc(queue))
+            (row.dead, row.message, row.timestamp, row.retry_count, row.crc(queue), queue, row.seq)
             for row in rows
         ]
-        self._db.executemany(f"{how} INTO messages VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+        self._db.executemany(statement, values)
 
     def waiting(self, name: str) -> list[StoredMessage]:
         """Return a queue's waiting rows in order; the first call returns those read on opening."""
@@ -378,14 +391,6 @@ class QueueFile:
             (name, after, limit),
         )
         return [StoredMessage(*fields) for fields in rows]
-
-    def size(self, name: str) -> tuple[int, int]:
-        """Return how many messages wait in a queue, and their bytes; dead ones not counted."""
-        count, size_bytes = self._db.execute(
-            "SELECT count(*), coalesce(sum(length(message)), 0) FROM messages WHERE queue = ? AND dead = ''",
-            (name,),
-        ).fetchone()
-        return count, size_bytes
 
     def close(self) -> None:
         """Release the file."""

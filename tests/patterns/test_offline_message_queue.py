@@ -7,13 +7,14 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from rtlab.errors import InvalidState, MessageError, MessageTooLarge, NotConnected, QueueError, QueueFull
 from rtlab.patterns.offline_message_queue import MessageQueue
-from rtlab.patterns.queue_sqlite_file import StoredMessage
+from rtlab.patterns.queue_sqlite_file import Change, QueueFile, StoredMessage
 from rtlab.protocol.payload_schemas import Schemas
 from tests.memory import turns, until
 from tests.patterns.numbering_server import Server
@@ -104,6 +105,102 @@ async def test_a_retry_goes_on_when_nobody_waits_and_stays_dead_when_it_cannot_b
 
 def full_disk(changes):
     raise QueueError("the disk is full")
+
+
+async def test_retries_that_overlap_queue_a_dead_letter_once(server, tmp_path):
+    """As after a double click, or beside the retry of one message."""
+    path = tmp_path / "q.sqlite"
+    server.refuse = lambda item: "not_joined" if item["payload"] == "bad" else None
+    conn = server.connection()
+    async with MessageQueue(conn, path) as queue, conn:
+        receipt = await queue.send("chat", "bad", room_id="r")
+        await queue.flush(5)
+        server.refuse = lambda item: None
+        counts = await asyncio.gather(queue.retry(), queue.retry(), queue.retry(receipt.message.id))
+        await queue.flush(5)
+    assert sorted(counts) == [0, 0, 1]
+    assert server.handled == ["bad"]
+    async with MessageQueue(server.connection(), path) as queue:
+        assert (queue.damage, len(queue)) == (None, 0)
+
+
+async def test_a_retry_passes_over_what_a_cancelled_one_has_still_to_write(server):
+    server.refuse = lambda item: "not_joined" if item["payload"] == "bad" else None
+    conn = server.connection()
+    async with asyncio.timeout(20), MessageQueue(conn) as queue, conn:
+        await queue.send("chat", "bad", room_id="r")
+        await queue.flush(5)
+        server.refuse = lambda item: None
+        file = queue._worker.file
+        loads, writes = hold(file, "load"), hold(file, "apply")
+        first = asyncio.create_task(queue.retry())
+        await turns()
+        sending = asyncio.create_task(queue.send("chat", "good", room_id="r"))
+        await turns()
+        loads.set()
+        await until(lambda: len(queue) == 2)  # the copy waits until "good" is written
+        first.cancel()
+        second = asyncio.create_task(queue.retry())
+        await turns()
+        writes.set()
+        assert await second == 0
+        await sending
+        await queue.flush(5)
+        assert await queue.dead_letters() == []
+    assert server.handled == ["good", "bad"]
+
+
+def hold(file, name):
+    """Let a method of a queue's file wait for the returned event, in the file's thread."""
+    go_on, method = threading.Event(), getattr(file, name)
+
+    def held(*args, **kwargs):
+        go_on.wait(10)
+        return method(*args, **kwargs)
+
+    setattr(file, name, held)
+    return go_on
+
+
+def test_a_change_that_comes_twice_is_counted_once(tmp_path):
+    """The file's count of rows would not match them, and the next opening would set it aside."""
+    path, row = tmp_path / "q.sqlite", StoredMessage(1, b"{}", 1.0)
+    file = QueueFile(path)
+    file.queue("q", "ada")
+    file.apply([Change("q", add=(row,))])
+    for _ in range(2):
+        file.apply([Change("q", remove=(1,))])
+    file.apply([Change("q", rewrite=(row,))])  # the row is gone: a rewrite does not bring it back
+    file.close()
+    file = QueueFile(path)
+    assert (file.damage, file.waiting("q")) == (None, [])
+    file.close()
+
+
+async def test_a_change_whose_mark_cannot_be_written_is_on_disk_all_the_same(server, tmp_path, caplog):
+    path = tmp_path / "q.sqlite"
+
+    def no_space():
+        raise OSError(28, "No space left on device")
+
+    async with MessageQueue(server.connection(), path) as queue:
+        await queue.send("chat", 1)
+        queue._worker.file._write_mark = no_space
+        await queue.send("chat", 2)
+        assert len(queue) == 2
+    assert "q.sqlite.mark cannot be written" in caplog.text
+    async with MessageQueue(server.connection(), path) as queue:
+        assert (queue.damage, len(queue)) == (None, 2)
+
+
+async def test_a_mark_that_was_made_and_never_written_damages_nothing(server, tmp_path):
+    """Its process was killed in between, or the disk was full."""
+    path = tmp_path / "q.sqlite"
+    async with MessageQueue(server.connection(), path) as queue:
+        await queue.send("chat", 1)
+    (tmp_path / "q.sqlite.mark").write_bytes(b"")
+    async with MessageQueue(server.connection(), path) as queue:
+        assert (queue.damage, len(queue)) == (None, 1)
 
 
 async def test_other_code_that_cancels_all_tasks_does_not_stop_the_queue(server, tmp_path):
