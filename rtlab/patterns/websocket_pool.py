@@ -158,7 +158,7 @@ class WebSocketPool:
                 await self._until_connected(needed, connecting)
         except BaseException as error:
             failed = [task.exception() for task in connecting if task.done() and not task.cancelled()]
-            await self.close()
+            await self._close(connecting)
             if isinstance(error, TimeoutError | ConnectFailed):
                 cause = next((one for one in failed if one is not None), error)
                 raise ConnectFailed(
@@ -169,7 +169,9 @@ class WebSocketPool:
 
     async def close(self) -> None:
         """Close every member for good."""
-        connecting = tuple(self._connecting.here.running)
+        await self._close(tuple(self._connecting.here.running))
+
+    async def _close(self, connecting: Sequence[asyncio.Task[None]]) -> None:
         for task in connecting:
             task.cancel()
         await asyncio.gather(*connecting, return_exceptions=True)
@@ -271,10 +273,11 @@ class WebSocketPool:
     async def _until_connected(self, needed: int, connecting: Sequence[asyncio.Task[None]]) -> None:
         waiting = set(connecting)
         opened = 0
+        closed = ConnectFailed("the pool was closed")  # by another caller, whose `close` cancels these tasks
         while opened < needed:
             done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             # All are counted before one of them raises: `done` is unordered, and may hold both kinds.
-            errors = [task.exception() for task in done]
+            errors = [closed if task.cancelled() else task.exception() for task in done]
             opened += errors.count(None)
             if opened + len(waiting) < needed:
                 raise next(error for error in errors if error is not None)

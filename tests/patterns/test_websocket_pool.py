@@ -159,6 +159,31 @@ async def test_a_member_that_fails_in_the_same_turn_does_not_hide_one_that_conne
             await pool.close()
 
 
+async def test_who_waits_for_a_pool_that_another_closes_gets_its_error_not_a_cancellation():
+    pool = WebSocketPool([Connection(lambda: MemoryTransport(gate=asyncio.Event())) for _ in range(2)])
+    connecting = asyncio.create_task(pool.connect())
+    await turns()
+    async with asyncio.timeout(10):
+        await pool.close()
+        with pytest.raises(ConnectFailed, match=r"2 of 2 members .*: the pool was closed"):
+            await connecting
+
+
+async def test_a_connect_that_fails_ends_another_with_an_error_not_a_cancellation():
+    """It closes the members, so the other call fails too."""
+    no = ConnectFailed("the server answered 403", status=403, retryable=False)
+    never = Connection(lambda: MemoryTransport(gate=asyncio.Event()))
+    pool = WebSocketPool([never, Connection(lambda: MemoryTransport(fail=no))])
+    patient = asyncio.create_task(pool.connect(at_least=1))
+    async with asyncio.timeout(10):
+        with pytest.raises(ConnectFailed, match=r"2 of 2 members .*403"):
+            await pool.connect()
+        with pytest.raises(ConnectFailed, match="1 of 2 members"):
+            await patient
+    assert {member.state for member in pool.stats} == {"Closed"}
+    assert not pool._connecting.here.running
+
+
 async def test_connecting_again_and_again_keeps_no_ended_tasks():
     problems = []
     asyncio.get_running_loop().set_exception_handler(lambda loop, context: problems.append(context))
