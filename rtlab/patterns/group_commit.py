@@ -81,19 +81,25 @@ class QueueWorker:
         try:
             await worker.opened()
         except BaseException:
-            worker.names.discard(name)
-            if not worker.names:
-                worker.abandon()
+            await worker.leave(name)
             raise
         return worker
 
     async def opened(self) -> QueueFile:
         """Return the file, once it is open and checked."""
         if self._opening is None:
-            self._opening = self.do(lambda: QueueFile(self.path, self.durability))
-        file = await asyncio.shield(self._opening)
-        self.file = file
+            self._opening = self.do(self._open_file)
+        return await asyncio.shield(self._opening)
+
+    def _open_file(self) -> QueueFile:
+        self.file = file = QueueFile(self.path, self.durability)
+        if file.damage is not None:
+            _log.warning("the queue's file was damaged (%s) and is kept as %s", *file.damage)
         return file
+
+    def _close_file(self) -> None:
+        if self.file is not None:  # this runs in the same thread after `_open_file`, which may have failed
+            self.file.close()
 
     def do(self, action: Callable[[], T]) -> asyncio.Future[T]:
         """Run a function in the file's thread; return the future of its result."""
@@ -155,19 +161,24 @@ class QueueWorker:
         await self._idle.here.wait()
 
     async def leave(self, name: str) -> None:
-        """Release the file for one queue, after pending writes; close it after the last queue."""
-        await self.idle()
-        self.names.discard(name)
-        if self.names:
-            return
-        _open.pop(self.path, None)
-        if self.file is not None:
-            await self.do(self.file.close)
-        self._thread.shutdown(wait=False)
+        """Release the file for one queue, after pending writes; close it after the last queue.
+
+        Also if this is cancelled: the thread does all that was handed to it first, in order.
+        """
+        try:
+            await self.idle()
+        finally:
+            self.names.discard(name)
+            if not self.names:
+                if self._waiting:
+                    self._write()
+                _open.pop(self.path, None)
+                closed = self.do(self._close_file)
+                self._thread.shutdown(wait=False)
+                await asyncio.shield(closed)
 
     def abandon(self) -> None:
-        """Close the file of a worker whose event loop has ended, or whose file could not be opened."""
+        """Close the file of a worker whose event loop has ended."""
         _open.pop(self.path, None)
-        if self.file is not None:
-            self._thread.submit(self.file.close).result(timeout=10)
+        self._thread.submit(self._close_file).result(timeout=10)
         self._thread.shutdown(wait=False)

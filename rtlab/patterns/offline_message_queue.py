@@ -8,14 +8,13 @@ event; it is bounded; and a message that the server never accepts does not block
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 import secrets
 import time
 from collections.abc import Callable
 from functools import partial
 from os import PathLike
-from typing import Any, Final, Self
+from typing import Any, Self
 
 from rtlab.client.connection import Connection
 from rtlab.client.delivery.acknowledged_send import kept_copy
@@ -29,12 +28,11 @@ from rtlab.patterns.queue_counters import QueueCounters
 from rtlab.patterns.queue_link import QueueLink
 from rtlab.patterns.queue_options import QueuedMessage, QueueOptions, QueueOverflow, QueueStats, as_queued
 from rtlab.patterns.queue_sqlite_file import Change, Damage, Durability, StoredMessage
+from rtlab.processes.owned_tasks import SingleFlight
 from rtlab.protocol.json_and_messagepack_codecs import JSON
 from rtlab.protocol.message_format import Message
 
 __all__ = ["MessageQueue"]
-
-_log: Final = logging.getLogger("rtlab")
 
 
 class MessageQueue:
@@ -122,6 +120,7 @@ class MessageQueue:
         self.name = name
         self._clock = clock
         self._worker: QueueWorker | None = None
+        self._closing = PerLoop(SingleFlight)
         self._link: QueueLink | None = None
         self._next = self._first_own = 1
         self._counters = QueueCounters(name, max_messages, max_bytes)
@@ -168,6 +167,7 @@ class MessageQueue:
         InvalidState
             The connection has another ``client_id`` than the file.
         """
+        await self._closing.here.ended()
         if self._worker is not None:
             return
         worker = await QueueWorker.use(self.path, self.name, self.options.durability)
@@ -180,8 +180,6 @@ class MessageQueue:
             await worker.leave(self.name)
             raise
         self.damage = file.damage
-        if self.damage is not None:
-            _log.warning("the queue's file was damaged (%s) and is kept as %s", *self.damage)
         self._worker = worker
         self._next = self._first_own = head.next_seq
         self._retried.clear()
@@ -199,18 +197,26 @@ class MessageQueue:
         self._link.start()
 
     async def close(self) -> None:
-        """Stop sending and close the file, which keeps the waiting messages for the next `open`."""
+        """Stop sending and close the file, which keeps the waiting messages for the next `open`.
+
+        A caller that is cancelled does not stop this: a second `close`, and `open`, wait for its end.
+        """
+        await self._closing.here.run(self._close)
+
+    async def _close(self) -> None:
         worker, self._worker = self._worker, None
         if worker is None:
             return
         closed = NotConnected("the queue was closed; its file keeps the message")
-        if self._link is not None:
-            await self._link.stop(closed)
-        for receipt in self._receipts.values():
-            receipt.settle({}, closed)
-        self._receipts.clear()
-        self._counters.idle.here.set()  # wakes `flush`, which finds the queue closed
-        await worker.leave(self.name)
+        try:
+            if self._link is not None:
+                await self._link.stop(closed)
+        finally:  # also if other code cancels all tasks: until then, nobody can open the file
+            for receipt in self._receipts.values():
+                receipt.settle({}, closed)
+            self._receipts.clear()
+            self._counters.idle.here.set()  # wakes `flush`, which finds the queue closed
+            await worker.leave(self.name)
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -261,19 +267,17 @@ class MessageQueue:
         await self._accept(row)
         return receipt
 
-    async def _accept(self, row: StoredMessage, instead_of: tuple[int, ...] = ()) -> None:
+    async def _accept(self, row: StoredMessage, former: tuple[int, ...] = ()) -> None:
         """Count a message, and return once it is on disk. Cancelling the wait does not withdraw it."""
-        written = self._opened()[0].submit(Change(self.name, add=(row,), remove=instead_of))
+        written = self._opened()[0].submit(Change(self.name, add=(row,), remove=former))
         self._counters.add(row)
-        self._retried.update(instead_of)
-        written.add_done_callback(partial(self._accepted, row, instead_of))
+        self._retried.update(former)
+        written.add_done_callback(partial(self._accepted, row, former))
         await asyncio.shield(written)
 
-    def _accepted(
-        self, row: StoredMessage, instead_of: tuple[int, ...], written: asyncio.Future[None]
-    ) -> None:
+    def _accepted(self, row: StoredMessage, former: tuple[int, ...], written: asyncio.Future[None]) -> None:
         if written.cancelled() or written.exception() is not None:
-            self._retried.difference_update(instead_of)
+            self._retried.difference_update(former)
             self._forget(row.seq)
         else:
             self._put(row)
@@ -357,17 +361,16 @@ class MessageQueue:
 
     async def messages(self, limit: int = 100) -> list[QueuedMessage]:
         """Return the oldest waiting messages, without removing them."""
-        return await self._list(limit, dead=False)
+        return [as_queued(row) for row in await self._load(limit, dead=False)]
 
     async def dead_letters(self, limit: int = 100) -> list[QueuedMessage]:
         """Return the oldest dead letters: messages that were given up."""
-        return await self._list(limit, dead=True)
+        return [as_queued(row) for row in await self._load(limit, dead=True)]
 
-    async def _list(self, limit: int, *, dead: bool) -> list[QueuedMessage]:
+    async def _load(self, limit: int, *, dead: bool) -> list[StoredMessage]:
         worker, _ = self._opened()
         file = await worker.opened()
-        rows = await worker.do(lambda: file.load(self.name, 0, limit, dead=dead))
-        return [as_queued(row) for row in rows]
+        return await worker.do(lambda: file.load(self.name, 0, limit, dead=dead))
 
     async def retry(self, id: str | None = None) -> int:
         """Queue dead letters again, behind all waiting messages: the one with this id, or all.
@@ -384,9 +387,7 @@ class MessageQueue:
         """
         count = 0
         async with self._retrying.here:  # two at once would both find the same dead letters
-            worker, _ = self._opened()
-            file = await worker.opened()
-            rows = await worker.do(lambda: file.load(self.name, 0, 1 << 62, dead=True))
+            rows = await self._load(1 << 62, dead=True)
             # A retry that was cancelled may have left a copy that is not on disk yet.
             self._retried.intersection_update(row.seq for row in rows)
             for row in rows:

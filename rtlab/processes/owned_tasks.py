@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-__all__ = ["OwnedTasks", "Spawn", "together", "until_stopped"]
+__all__ = ["OwnedTasks", "SingleFlight", "Spawn", "together", "until_stopped"]
 
 T = TypeVar("T")
 
@@ -37,6 +37,27 @@ class OwnedTasks:
         self.running.discard(task)
         if not task.cancelled():
             task.exception()  # marks it as retrieved: the event loop has raised an interrupt already
+
+
+class SingleFlight:
+    """Runs a coroutine once for all its callers, in a task of its own.
+
+    A caller that is cancelled does not stop it: the others get its outcome.
+    """
+
+    def __init__(self) -> None:
+        self._running: asyncio.Task[None] | None = None
+
+    async def run(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Start the work unless it runs already, and return, or raise its error, when it has ended."""
+        if self._running is None or self._running.done():
+            self._running = asyncio.get_running_loop().create_task(work())
+        await asyncio.shield(self._running)
+
+    async def ended(self) -> None:
+        """Return when no work is running."""
+        if self._running is not None:
+            await asyncio.wait((self._running,))
 
 
 async def together(*ones: Coroutine[Any, Any, T]) -> list[T]:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from rtlab.errors import InvalidState, MessageError, MessageTooLarge, NotConnected, QueueError, QueueFull
+from rtlab.patterns import group_commit
 from rtlab.patterns.offline_message_queue import MessageQueue
 from rtlab.patterns.queue_sqlite_file import Change, QueueFile, StoredMessage
 from rtlab.protocol.payload_schemas import Schemas
@@ -219,6 +220,89 @@ async def test_other_code_that_cancels_all_tasks_does_not_stop_the_queue(server,
         async with conn:
             await queue.flush(5)
     assert server.handled == list(range(10))
+
+
+async def test_a_close_that_is_cancelled_releases_the_file_and_can_be_awaited_again(server, tmp_path):
+    queue = MessageQueue(server.connection(), tmp_path / "q.sqlite")
+    async with asyncio.timeout(20):
+        await queue.open()
+        go_on = hold(queue._worker.file, "apply")
+        sending = asyncio.create_task(queue.send("chat", 1))
+        await turns()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await queue.close()
+        assert not queue.is_open
+        closing, opening = asyncio.create_task(queue.close()), asyncio.create_task(queue.open())
+        await turns()
+        assert not closing.done()
+        go_on.set()
+        await asyncio.gather(sending, closing, opening)
+        assert (queue.damage, len(queue)) == (None, 1)
+        await queue.close()
+    QueueFile(tmp_path / "q.sqlite").close()  # it is not locked
+
+
+async def test_of_two_closes_at_once_neither_returns_while_the_file_is_open(server, tmp_path):
+    queue = MessageQueue(server.connection(), tmp_path / "q.sqlite")
+    async with asyncio.timeout(20):
+        await queue.open()
+        go_on = hold(queue._worker.file, "apply")
+        sending = asyncio.create_task(queue.send("chat", 1))
+        await turns()
+        closing = [asyncio.create_task(queue.close()) for _ in range(2)]
+        await turns()
+        assert [one.done() for one in closing] == [False, False]
+        go_on.set()
+        await closing[1]
+        QueueFile(tmp_path / "q.sqlite").close()
+        await asyncio.gather(sending, *closing)
+
+
+async def test_other_code_that_cancels_all_tasks_in_a_close_loses_neither_the_file_nor_a_change(
+    server, tmp_path
+):
+    queue = MessageQueue(server.connection(), tmp_path / "q.sqlite")
+    async with asyncio.timeout(20):
+        await queue.open()
+        go_on = hold(queue._worker.file, "apply")
+        sends = []
+        for n in range(2):  # the second waits until the first is written
+            sends.append(asyncio.create_task(queue.send("chat", n)))
+            await turns()
+        closing = asyncio.create_task(queue.close())
+        await turns()
+        for task in asyncio.all_tasks() - {asyncio.current_task(), *sends}:
+            task.cancel()
+        await turns()
+        go_on.set()
+        await asyncio.gather(closing, return_exceptions=True)
+        await asyncio.gather(*sends)
+        async with queue:
+            assert (queue.damage, len(queue)) == (None, 2)
+
+
+async def test_an_open_that_is_cancelled_releases_the_file(server, tmp_path, monkeypatch):
+    go_on, files = threading.Event(), []
+
+    def slow(*args):
+        go_on.wait(10)
+        files.append(QueueFile(*args))
+        return files[-1]
+
+    queue = MessageQueue(server.connection(), tmp_path / "q.sqlite")
+    with monkeypatch.context() as patched:
+        patched.setattr(group_commit, "QueueFile", slow)
+        opening = asyncio.create_task(queue.open())
+        await turns()
+        opening.cancel()
+        await turns()
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+        await until(lambda: files)
+    async with asyncio.timeout(10), queue:
+        assert queue.damage is None
 
 
 async def test_a_send_that_is_cancelled_is_in_the_queue_or_not_as_the_disk_says(server):

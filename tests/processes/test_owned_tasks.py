@@ -6,7 +6,36 @@ import asyncio
 
 import pytest
 
-from rtlab.processes.owned_tasks import together, until_stopped
+from rtlab.processes.owned_tasks import SingleFlight, together, until_stopped
+from tests.memory import turns
+
+
+async def test_a_flight_is_shared_and_goes_on_without_a_caller_that_is_cancelled():
+    flight, go_on, runs = SingleFlight(), asyncio.Event(), []
+
+    async def work() -> None:
+        runs.append(1)
+        await go_on.wait()
+        raise LookupError("told to all")
+
+    await flight.ended()
+    callers = [asyncio.create_task(flight.run(work)) for _ in range(3)]
+    waiter = asyncio.create_task(flight.ended())
+    await turns()
+    callers[0].cancel()
+    await turns()
+    assert [caller.done() for caller in (*callers, waiter)] == [True, False, False, False]
+    go_on.set()
+    outcomes = await asyncio.gather(*callers, waiter, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [
+        asyncio.CancelledError,
+        LookupError,
+        LookupError,
+        type(None),
+    ]
+    with pytest.raises(LookupError):  # the next caller starts anew
+        await flight.run(work)
+    assert len(runs) == 2
 
 
 async def test_when_one_fails_the_others_have_ended_before_its_own_error_is_raised():
