@@ -272,7 +272,12 @@ class Retransmission:
             if len(listed) != len(items):
                 raise MessageError(f"expected {len(items)} results of a batch, got {len(listed)}")
         except NotConnected:
-            return  # `opened` sends everything again on the next connection
+            # After a loss, `opened` sends everything again; told after this error, it ends the pause. But a
+            # move to another transport, which is no loss, drops writes that take too long.
+            if generation == self._generation and self._up:
+                self._announced = False
+                self._again(_PAUSE)
+            return
         except (RequestRefused, MessageError, TimeoutError) as error:
             if generation == self._generation:
                 self._frame_failed(frame, error)

@@ -11,10 +11,18 @@ import pytest_asyncio
 
 from rtlab.client.connection import Connection
 from rtlab.client.delivery import retransmission
+from rtlab.client.delivery.outbox_identity import OutboxIdentity
 from rtlab.client.delivery.parcel import Parcel
 from rtlab.client.delivery.retransmission import PER_FRAME, Retransmission
 from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
-from rtlab.errors import InvalidState, MessageError, MessageTooLarge, NotConnected, RequestRefused
+from rtlab.errors import (
+    InvalidState,
+    MessageError,
+    MessageTooLarge,
+    NotConnected,
+    RequestRefused,
+    TransportClosed,
+)
 from rtlab.lab.lab import Lab
 from rtlab.policies.backoff import Constant
 from rtlab.processes.owned_tasks import OwnedTasks
@@ -199,6 +207,72 @@ async def test_a_hint_of_zero_does_not_let_the_client_retransmit_without_a_pause
     await asyncio.gather(*tasks)
     assert delivery._pause.when() >= begin + least
     delivery.end(NotConnected("the end"))
+
+
+async def test_a_frame_that_is_lost_while_the_connection_stays_goes_again():
+    """As when a connection moves to another transport and drops a write that took too long."""
+    asked = []
+
+    async def request(items, timeout):
+        asked.append([item["type"] for item in items])
+        if len(asked) == 1:
+            raise NotConnected("lost in a move")
+        return Message("ack", {"results": [{"ok": True}] * len(items)})
+
+    owned, results = OwnedTasks(), []
+    delivery = Retransmission(
+        request,
+        owned.spawn,
+        lambda: 100_000,
+        identity=OutboxIdentity(stream="s", history="h", token="t"),
+        window=8,
+        answer_timeout=5.0,
+    )
+    delivery.opened()
+    delivery.put(Parcel(Message("chat", 1), 40, lambda result, error: results.append(result), 1))
+    await until(lambda: results)
+    assert (results, asked) == ([{"ok": True}], [["outbox", "chat"]] * 2)
+    assert not delivery._frames
+
+
+async def test_a_write_that_a_connection_drops_without_being_lost_is_repeated():
+    server = Server()
+    transport = server.transport()
+    send = transport.send
+
+    async def dropped(message):
+        transport.send = send
+        raise TransportClosed(1006, "lost in a move between transports")
+
+    async with asyncio.timeout(10), Connection(Factory(transport)) as conn:
+        transport.send = dropped
+        receipt = await conn.send("chat", 1, room_id="r", delivery="at_least_once")
+        assert (await receipt.acked())["ok"]
+        assert conn.stats.disconnects == 0
+
+
+async def test_an_error_that_comes_before_its_loss_is_told_delays_nothing_on_the_next_connection(monkeypatch):
+    monkeypatch.setattr(retransmission, "_PAUSE", 3600.0)
+    asked = []
+
+    async def request(items, timeout):
+        asked.append(items)
+        if len(asked) == 1:
+            raise NotConnected("the connection ended before the message was sent")
+        return Message("ack", {"results": [{"ok": True}] * len(items)})
+
+    owned, results = OwnedTasks(), []
+    delivery = Retransmission(
+        request, owned.spawn, lambda: 100_000, identity=None, window=8, answer_timeout=5.0
+    )
+    delivery.opened()
+    delivery.put(Parcel(Message("chat", 1), 40, lambda result, error: results.append(result)))
+    await until(lambda: asked and not owned.running)
+    assert delivery._pause is not None
+    delivery.lost()
+    delivery.opened()
+    await until(lambda: results)
+    assert len(asked) == 2
 
 
 class Empty(Exception):
