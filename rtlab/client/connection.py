@@ -156,6 +156,7 @@ class Connection(Watchable):
         limits = {"max_queue": max_queue, "max_dead_letters": max_dead_letters}
         self._dispatch = MessageDispatch(clock, requests, client_id=client_id, schemas=schemas, **limits)
         self._emitter, self._wire = self._dispatch.emitter, self._dispatch.wire
+        self._position = self._dispatch.position
         make_attempt = partial(
             ConnectionAttempt,
             factory,
@@ -222,8 +223,7 @@ class Connection(Watchable):
     @property
     def welcome(self) -> Message | None:
         """The server's ``welcome`` on the newest connection; None from a server that is not rtlab's."""
-        opened = self._runner.opened
-        return opened.welcome if opened is not None else None
+        return None if (opened := self._runner.opened) is None else opened.welcome
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.state.value}>"

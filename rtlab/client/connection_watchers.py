@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from rtlab.client.delivery.repeats_and_gaps import Position
 from rtlab.client.event_emitter import Listenable
 from rtlab.client.transports.transport_interface import Transport
 from rtlab.client.user_callback_errors import call, check_callback
@@ -85,9 +86,10 @@ class WireWatch:
 
 
 class Watchable(Listenable):
-    """The part of a connection that observers use: its wire, its clock and its options."""
+    """The part of a connection that observers use: its wire, its clock, its options and its rooms."""
 
     _wire: WireWatch
+    _position: Position
     _options: Mapping[str, str]
     _clock: Callable[[], float]
 
@@ -100,6 +102,10 @@ class Watchable(Listenable):
     def options(self) -> Mapping[str, str]:
         """The connection's options in force, as Python code; no secrets."""
         return self._options
+
+    def follows(self, room_id: str) -> bool:
+        """Whether the connection is in a room, or joins it again after a reconnect."""
+        return room_id in self._position.rooms
 
     def watch_wire(self, watcher: WireWatcher) -> None:
         """Call ``watcher(who, what, data)`` for each message, ping and state from now on.

@@ -50,7 +50,6 @@ class QueueLink:
         self._incarnated = incarnated
         self._before_sending = before_sending
         self._tasks = PerLoop(OwnedTasks)
-        self._entered: set[str] = set()
         self._turn = PerLoop(asyncio.Lock)
         self._identity = OutboxIdentity(
             head.stream, head.stream, secrets.token_urlsafe(12), after=head.incarnation
@@ -98,9 +97,11 @@ class QueueLink:
     async def _request(self, items: list[dict[str, Any]], timeout: float) -> Message:
         rooms = {str(item["roomId"]) for item in items if item.get("roomId")}
         async with self._turn.here:  # it is fair: later batches wait here, and keep their order
-            for room_id in sorted(rooms - self._entered):
-                await self._conn.join_room(room_id, will_repeat=True)
-                self._entered.add(room_id)
+            # Only the connection knows which rooms it is in: the application may leave one, and the server
+            # may not take this client back.
+            for room_id in sorted(rooms):
+                if not self._conn.follows(room_id):
+                    await self._conn.join_room(room_id, will_repeat=True)
         return await self._conn.repeatable_batch(items, timeout)
 
     def _progress(self) -> None:

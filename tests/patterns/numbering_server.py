@@ -12,7 +12,7 @@ from tests.memory import welcome
 
 
 class Server:
-    """Handles each seq once, as ours does; `refuse` says what it refuses."""
+    """Handles each seq once, as ours does; `refuse` and `admits` say what it refuses."""
 
     def __init__(self) -> None:
         self.handled: list[object] = []
@@ -21,6 +21,8 @@ class Server:
         self.silent = False
         self.join_delay = 0.0
         self.refuse = lambda item: None
+        self.rooms: set[str] = set()
+        self.admits = lambda room_id: True
         self.openings: list[dict] = []
 
     def transport(self):
@@ -28,8 +30,11 @@ class Server:
 
         def take(message):
             if message.type == "join_room":
-                ack = Message("ack", {"epoch": "e", "offset": 0}, id=message.id)
+                ack = self.join(message)
                 asyncio.get_running_loop().call_later(self.join_delay, box["t"].push, ack)
+            if message.type == "leave_room":
+                self.rooms.discard(message.payload["roomId"])
+                box["t"].push(Message("ack", {}, id=message.id))
             if message.type != "batch" or self.silent:
                 return
             self.frames.append(message.payload)
@@ -38,6 +43,13 @@ class Server:
 
         box["t"] = MemoryTransport(welcome=welcome(limit=100_000), on_send=take)
         return box["t"]
+
+    def join(self, message):
+        room_id = message.payload["roomId"]
+        if not self.admits(room_id):
+            return Message("error", {"code": "forbidden", "message": "not this room"}, id=message.id)
+        self.rooms.add(room_id)
+        return Message("ack", {"epoch": "e", "offset": 0}, id=message.id)
 
     def item(self, item):
         if item["type"] == "outbox":

@@ -65,6 +65,39 @@ async def test_a_message_is_not_removed_before_its_answer(server, tmp_path):
     assert server.handled == [1]
 
 
+async def test_a_room_that_the_application_left_is_entered_again_for_the_next_message(server):
+    server.refuse = lambda item: None if item["roomId"] in server.rooms else "not_joined"
+    conn = server.connection()
+    async with asyncio.timeout(20), MessageQueue(conn) as queue, conn:
+        for n in range(2):
+            await (await queue.send("chat", n, room_id="r")).acked()
+            await conn.leave_room("r")
+        # A room that is followed is not joined for each message.
+        joins = [message for message in conn._runner.transport.sent if message.type == "join_room"]
+        assert len(joins) == 2
+        for n in range(2, 4):
+            await (await queue.send("chat", n, room_id="r")).acked()
+        joins = [message for message in conn._runner.transport.sent if message.type == "join_room"]
+        assert len(joins) == 3
+    assert server.handled == [0, 1, 2, 3]
+
+
+async def test_a_room_that_did_not_take_the_client_back_is_asked_again_for_the_next_message(server):
+    server.refuse = lambda item: None if item["roomId"] in server.rooms else "not_joined"
+    conn = server.connection()
+    async with asyncio.timeout(20), MessageQueue(conn) as queue, conn:
+        await (await queue.send("chat", 1, room_id="r")).acked()
+        server.admits = lambda room_id: False
+        server.rooms.clear()
+        refused = asyncio.Event()
+        conn.on("resync", lambda event: event.room_id == "r" and refused.set())
+        conn._runner.transport.drop()
+        await refused.wait()
+        server.admits = lambda room_id: True
+        await (await queue.send("chat", 2, room_id="r")).acked()
+    assert server.handled == [1, 2]
+
+
 async def test_one_that_is_refused_is_a_dead_letter_and_holds_nobody_up(server):
     server.refuse = lambda item: "not_joined" if item["payload"] == "bad" else None
     conn = server.connection()
