@@ -64,14 +64,21 @@ class ConnectionTokenRenewal:
         while (pause := tokens.renew_in) is not None:
             await asyncio.sleep(max(LEAST_PAUSE, pause))
             try:
-                token = await tokens.fresh()
-                if tokens.belong_to(transport.server_origin):  # looked up now: it may have moved meanwhile
-                    await self._ask("auth", {"token": token})
+                await self._announce(await tokens.fresh(), transport)
             except ConnectFailed as error:
                 if not error.retryable:
                     raise TransportClosed(4501, str(error), reconnect=False) from error
                 await asyncio.sleep(error.retry_after or RETRY)
             except (RequestRefused, TimeoutError) as error:
                 raise TransportClosed(4001, f"the new token is not taken here: {error}") from error
+
+    async def _announce(self, token: str, transport: Transport) -> None:
+        """Send a new token until the server has answered, if its origin is that of the tokens."""
+        while self._tokens.belong_to(transport.server_origin):  # looked up now: it may have moved meanwhile
+            try:
+                await self._ask("auth", {"token": token})
+                return
             except NotConnected:
-                return  # the connection has ended: the next one opens with the new token
+                # It was lost in a move to another transport. If the connection has ended, this is cancelled:
+                # the next one opens with the new token.
+                await asyncio.sleep(RETRY)

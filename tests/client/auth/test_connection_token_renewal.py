@@ -17,7 +17,7 @@ from rtlab.client.reconnecting_clients.long_polling import LongPolling
 from rtlab.client.reconnecting_clients.server_sent_events import ServerSentEvents
 from rtlab.client.reconnecting_clients.webrtc_channel import WebRTCChannel
 from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
-from rtlab.errors import ConnectFailed
+from rtlab.errors import ConnectFailed, NotConnected
 from rtlab.lab.lab import Lab
 from rtlab.patterns.realtime_client import RealtimeConnection
 from rtlab.protocol.urls import parse_url
@@ -70,6 +70,7 @@ async def keep_for_five_pauses(
     monkeypatch: pytest.MonkeyPatch,
     ask_for_tokens: Callable[..., Awaitable[dict[str, Any]]],
     pauses: list[float],
+    ask: Callable[..., Awaitable[Any]] = lambda *_: asyncio.sleep(0),
 ) -> None:
     """Log in, then renew until the fifth pause; each pause is 10 s on the tokens' clock."""
 
@@ -81,10 +82,13 @@ async def keep_for_five_pauses(
     monkeypatch.setattr(login_and_token_refresh, "ask_for_tokens", ask_for_tokens)
     monkeypatch.setattr(connection_token_renewal, "asyncio", SimpleNamespace(sleep=sleep))
     auth = Tokens("ada", "pw", clock=lambda: 10.0 * len(pauses))
-    await auth.request(parse_url("http://127.0.0.1:1"))
-    renewal = connection_token_renewal.ConnectionTokenRenewal(auth, lambda *_: asyncio.sleep(0))
+    home = parse_url("http://127.0.0.1:1")
+    await auth.request(home)
+    transport = MemoryTransport()
+    transport.server_origin = home.origin
+    renewal = connection_token_renewal.ConnectionTokenRenewal(auth, ask)
     with pytest.raises(asyncio.CancelledError):
-        await renewal.keep(MemoryTransport())
+        await renewal.keep(transport)
 
 
 async def test_a_token_that_lives_for_no_time_is_renewed_with_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,3 +113,21 @@ async def test_a_renewal_waits_as_long_as_the_server_asks(monkeypatch: pytest.Mo
 
     await keep_for_five_pauses(monkeypatch, ask_for_tokens, pauses)
     assert (pauses[1], pauses[3]) == (30.0, 1.0)
+
+
+async def test_a_token_that_was_lost_in_a_move_is_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The connection stays up, so no attempt will follow that would open with the new token."""
+    pauses: list[float] = []
+    sent: list[str] = []
+
+    async def ask_for_tokens(*_: object, **__: object) -> dict[str, Any]:
+        return {"accessToken": f"token {len(pauses)}", "refreshToken": "r", "expiresIn": 10.0}
+
+    async def ask(kind: str, payload: dict[str, str]) -> None:
+        sent.append(payload["token"])
+        if len(sent) == 1:
+            raise NotConnected("lost in a move")
+
+    await keep_for_five_pauses(monkeypatch, ask_for_tokens, pauses, ask)
+    assert sent == ["token 1", "token 1", "token 3", "token 4"]
+    assert pauses[1] == 1.0
