@@ -125,6 +125,8 @@ class Hub:
         del self._rooms[room.room_id]
         self._changed.pop(room, None)
         self._unsettled.pop(room, None)
+        if self.tell_nodes is not None and room.presence.told:  # its last user has just left
+            self.tell_nodes(room.room_id, [])
 
     def __contains__(self, room_id: str) -> bool:
         return room_id in self._rooms

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -299,3 +300,33 @@ def test_announcements_wait_when_the_turn_has_done_its_share() -> None:
     left[0] = 9
     hub.announce()
     assert [person.users() for person in people] == [[[f"p{n}"]] for n in range(5)]
+
+
+@pytest.mark.parametrize("end", ["idle", "its place is needed"])
+def test_the_other_nodes_hear_that_the_last_user_has_left_a_room_that_ends(end: str) -> None:
+    hub, _ = make(rooms=1)
+    told: list[tuple[str, list[str]]] = []
+    hub.tell_nodes = lambda room_id, users: told.append((room_id, users))
+    ada = Someone("ada")
+    hub.join(ada, "r")
+    hub.announce()
+    hub.leave(ada, "r")
+    if end == "idle":
+        hub.sweep()
+    else:
+        assert hub.has_place()
+    assert "r" not in hub
+    hub.announce()
+    assert told == [("r", ["ada"]), ("r", [])]
+
+
+def test_a_room_whose_user_may_come_back_gives_its_place_and_the_other_nodes_hear_of_it() -> None:
+    hub, _ = make(rooms=1, leave_grace=2)
+    told: list[tuple[str, list[str]]] = []
+    hub.tell_nodes = lambda room_id, users: told.append((room_id, users))
+    ada = Someone("ada")
+    hub.join(ada, "r")
+    hub.announce()
+    hub.leave(ada, "r", grace=True)
+    assert hub.has_place()
+    assert told == [("r", ["ada"]), ("r", [])]
