@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
+from functools import partial
 from typing import Any, ClassVar, Final
 
 from rtlab.faults.fault_trace import Trace
@@ -49,6 +51,8 @@ class TcpProxy(Proxy):
         self.receive_buffer = receive_buffer or ReceiveBuffer()
         self.buffer_bytes = buffer_bytes
         self._server: asyncio.Server | None = None
+        # Stands for the time from one start to the next stop; None while the proxy does not listen.
+        self._listening: object = None
         self._held: HeldPort | None = None
         self._dialling: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
@@ -71,8 +75,12 @@ class TcpProxy(Proxy):
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.buffer_bytes)
             sock.bind(name)
             sock.setblocking(False)
-            self._server = await loop.create_server(lambda: _Accepted(self), sock=sock, backlog=BACKLOG)
+            self._listening = listening = object()
+            self._server = await loop.create_server(
+                lambda: _Accepted(self, listening), sock=sock, backlog=BACKLOG
+            )
         except BaseException:
+            self._listening = None
             sock.close()
             if not split_address(self.listen)[1]:
                 self.release_port()
@@ -81,10 +89,19 @@ class TcpProxy(Proxy):
 
     async def _close(self) -> None:
         assert self._server is not None
-        self._server.close()
-        self._server = None
+        server, self._server, self._listening = self._server, None, None
         for task in tuple(self._dialling):
             task.cancel()
+        loop = asyncio.get_running_loop()
+        for sock in server.sockets:
+            with contextlib.suppress(NotImplementedError):  # Windows: there it is accepted in one turn
+                loop.remove_reader(sock)
+        try:
+            # What asyncio has accepted gets its transport in the next turn, and is then reset. A server that
+            # is closed before that loses the socket, which stays open.
+            await asyncio.sleep(0)
+        finally:
+            server.close()
         await asyncio.gather(*self._dialling, return_exceptions=True)
         await self._idle.wait()
 
@@ -93,15 +110,29 @@ class TcpProxy(Proxy):
             self._held.close()
             self._held = None
 
-    def dial_for(self, client: Endpoint) -> None:
-        """Dial the upstream for a client that was just accepted."""
+    def dial_for(self, client: Endpoint, listening: object) -> None:
+        """Dial the upstream for a client that was just accepted.
+
+        Parameters
+        ----------
+        client : Endpoint
+            The client's socket. It is reset if the proxy was stopped since: asyncio reports it a few turns of
+            the loop after it was accepted.
+        listening : object
+            What `_listening` was when the proxy began to listen for it.
+        """
+        if listening is not self._listening:
+            client.finish("rst")
+            return
         number, seed = self.next_number()
         self._idle.clear()
         task = asyncio.get_running_loop().create_task(self._dial(client, number, seed))
         self._dialling.add(task)
-        task.add_done_callback(self._dialled)
+        task.add_done_callback(partial(self._dialled, client))
 
-    def _dialled(self, task: asyncio.Task[None]) -> None:
+    def _dialled(self, client: Endpoint, task: asyncio.Task[None]) -> None:
+        if task.cancelled():  # perhaps before it ran at all
+            client.finish("drop")
         self._dialling.discard(task)
         self._settle()
 
@@ -116,7 +147,6 @@ class TcpProxy(Proxy):
             client.finish("fin")
             return
         except asyncio.CancelledError:
-            client.finish("drop")
             server.finish("drop")
             raise
         if client.is_gone or server.is_gone:
@@ -139,10 +169,11 @@ class TcpProxy(Proxy):
 class _Accepted(Endpoint):
     """A client's socket; as soon as it is accepted, the proxy dials the upstream for it."""
 
-    def __init__(self, proxy: TcpProxy) -> None:
+    def __init__(self, proxy: TcpProxy, listening: object) -> None:
         super().__init__(proxy.receive_buffer, proxy.buffer_bytes)
         self._proxy = proxy
+        self._listening = listening
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self._proxy.dial_for(self)
+        self._proxy.dial_for(self, self._listening)
