@@ -102,6 +102,7 @@ class ClusterBroker:
         # Nodes found dead because their process ended, and because they were silent.
         self._deaths = {"ended": 0, "silent": 0}
         self._task: asyncio.Task[None] | None = None
+        self._said_bye = False
         hub.tell_nodes = self._tell_users
         hub.new_epoch = lambda: UNKNOWN_EPOCH  # for a room whose owner does not answer
 
@@ -137,6 +138,7 @@ class ClusterBroker:
         task, self._task = self._task, None
         if task is not None:
             self._link.say(ALL, self._beat_message({}, bye=True))
+            self._said_bye = True
             self._owned.release(stops=True)
             task.cancel()
             with suppress(asyncio.CancelledError):
@@ -261,7 +263,8 @@ class ClusterBroker:
         )
 
     def _beat(self, heads: Mapping[str, tuple[str, int]] | None = None, *, hello: bool = False) -> None:
-        self._link.say(ALL, self._beat_message(heads or {}, hello=hello))
+        if not self._said_bye:  # it would count as living again
+            self._link.say(ALL, self._beat_message(heads or {}, hello=hello))
 
     # Messages of other nodes
 
@@ -307,7 +310,7 @@ class ClusterBroker:
                     self._beat(hello=True)
                 self._bury_ended(beat.sent)
             return
-        unknown = members.life(beat.node) != beat.life
+        before = members.life(beat.node)
         changed = False
         if beat.bye:
             changed = members.gone(beat.node, beat.life)
@@ -315,14 +318,16 @@ class ClusterBroker:
                 self._owned.expect((beat.node,))
                 self._lines.let_go(beat.node)
                 self._hub.without_node(beat.node)
-        elif not (beat.hello and unknown):  # a node that only asks for the state does not count yet
+        elif not (beat.hello and before != beat.life):  # who only asks for the state does not count yet
             changed = members.heard(beat.node, beat.life)
             if changed:
+                if before is not None:  # it was started anew before the end of its former process was noticed
+                    self._hub.without_node(beat.node)
                 self._owned.expect((beat.node,))
                 self._lines.hold(beat.node, beat.life, beat.door)
         for room_id, (epoch, offset) in beat.heads.items():
             self._followed.head(room_id, epoch, offset)
-        if beat.hello and members.ready:
+        if beat.hello and members.ready and not self._said_bye:
             self._beat(self._owned.heads())
             self._owned.release()
             for room_id in self._hub:
@@ -344,11 +349,14 @@ class ClusterBroker:
     # Presence
 
     def _tell_users(self, room_id: str, users: list[str]) -> None:
-        self._link.say(ALL, RoomUsers(self._members.me, room_id, users))
+        self._link.say(ALL, RoomUsers(self._members.me, self._members.my_life, room_id, users))
 
     def _on_users(self, users: RoomUsers) -> None:
         if users.node == self._members.me or users.room not in self._hub:
             return
-        self._hub.elsewhere(users.room, users.node, users.users)
-        if users.ask and (told := self._hub[users.room].presence.told):
+        # Nothing counts of a process that has ended, or is not known yet: when its first heartbeat is heard,
+        # it is asked for its users.
+        if self._members.life(users.node) == users.life:
+            self._hub.elsewhere(users.room, users.node, users.users)
+        if users.ask and not self._said_bye and (told := self._hub[users.room].presence.told):
             self._tell_users(users.room, told)

@@ -60,9 +60,22 @@ class Out(msgspec.Struct, tag="out"):
 
 
 class RoomUsers(msgspec.Struct, tag="users"):
-    """The users in a room at one node; with `ask`, the other nodes answer with theirs."""
+    """The users in a room at one node.
+
+    Parameters
+    ----------
+    node, life : str
+        The name of the node, and of its process.
+    room : str
+        The room.
+    users : list of str
+        Its users at that node.
+    ask : bool
+        Whether the other nodes answer with theirs.
+    """
 
     node: str
+    life: str
     room: str
     users: list[str]
     ask: bool = False

@@ -215,12 +215,12 @@ class OwnedRooms:
         Parameters
         ----------
         stops : bool
-            Whether this node stops: then it hands over all rooms, and claims no more.
+            Whether this node stops: then it hands over all rooms, and claims no more, now and later.
         """
-        self._stops = stops
+        self._stops = self._stops or stops
         left = _HANDOVER_BYTES
         for room_id, claim in list(self._claims.items()):
-            if not stops and self._members.owner(room_id) == self._members.me:
+            if not self._stops and self._members.owner(room_id) == self._members.me:
                 continue
             del self._claims[room_id]
             self._news.pop(room_id, None)

@@ -202,7 +202,7 @@ class FollowedRooms:
                 return
             if room is None:
                 self._hub.begin(room_id, told.epoch, told.offset, told.messages)
-                self._link.say(ALL, RoomUsers(self._members.me, room_id, [], ask=True))
+                self._link.say(ALL, RoomUsers(self._members.me, self._members.my_life, room_id, [], ask=True))
             else:  # the members have seen none of these: an owner's history holds its own epoch only
                 self._hub.begin(room_id, told.epoch, start)
                 for message in told.messages:

@@ -21,6 +21,7 @@ from rtlab.server.brokers.cluster.node_message_encoding import (
     NodeBeat,
     Out,
     RoomHandover,
+    RoomUsers,
     Told,
     decode,
 )
@@ -392,3 +393,58 @@ async def test_nodes_with_other_clocks_agree_all_the_same() -> None:
     finally:
         for node in nodes:
             await node.broker.stop()
+
+
+async def test_the_users_of_a_process_that_has_ended_are_shown_no_more(nodes: Cluster) -> None:
+    node = nodes[0]
+    await node.join("r")
+
+    def beat(life: str, *, bye: bool = False) -> None:
+        node.broker._on_beat(NodeBeat("x", life, 0, 0.0, bye=bye))
+
+    def shown(life: str) -> bool:
+        node.broker._on_users(RoomUsers("x", life, "r", ["someone"]))
+        return "x" in node.hub["r"].presence.elsewhere
+
+    assert not shown("first"), "its first heartbeat has not come yet"
+    beat("first")
+    assert shown("first")
+    beat("second")  # it was started anew before anyone noticed that it had ended
+    assert "x" not in node.hub["r"].presence.elsewhere
+    assert not shown("first"), "this came late"
+    assert shown("second")
+    beat("second", bye=True)
+    assert "x" not in node.hub["r"].presence.elsewhere
+    assert not shown("second"), "this came late"
+
+
+async def saying_goodbye(node: Node) -> asyncio.Task[None]:
+    """Begin to stop a node; it has announced its end, and still hears the others."""
+    stopping = asyncio.create_task(node.broker.stop())
+    await asyncio.sleep(0)
+    return stopping
+
+
+async def test_a_node_that_has_said_goodbye_answers_no_question_about_its_users(nodes: Cluster) -> None:
+    leaving, asking, _ = nodes
+    await leaving.join("r")
+    stopping = await saying_goodbye(leaving)
+    said: list[Any] = []
+    leaving.broker._link.say = lambda subject, message: said.append(message)  # type: ignore[method-assign]
+    life = asking.broker._members.my_life
+    leaving.broker._on_users(RoomUsers(asking.name, life, "r", [], ask=True))
+    leaving.broker._on_beat(NodeBeat(asking.name, life, 0, 0.0, hello=True))
+    leaving.broker._on_beat(NodeBeat("node-4", "its life", 0, 0.0))
+    assert not [message for message in said if isinstance(message, RoomUsers | NodeBeat)]
+    await stopping
+
+
+async def test_a_node_that_has_said_goodbye_claims_no_room_again(nodes: Cluster) -> None:
+    owner, (other, _) = nodes.owner("r"), nodes.others("r")
+    await owner.say("r", "hi")
+    stopping = await saying_goodbye(owner)
+    owner.broker._on_beat(NodeBeat(other.name, other.broker._members.my_life, 0, 0.0, bye=True))
+    owner.ahead += 2.0  # longer than a new owner waits for handovers
+    assert owner.broker.owner("r") == owner.name
+    assert owner.broker._owned.claim("r") is None
+    await stopping
