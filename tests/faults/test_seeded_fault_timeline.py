@@ -230,3 +230,13 @@ async def test_a_script_that_fails_reports_it(collection: Collection, proxy: Pro
     await player.start(proxy, FaultScript().then(ScriptStep(do="update", name="gone", attributes={"x": 1})))
     await eventually(lambda: not player.status()["running"])
     assert player.status()["error"] == "toxic not found"
+
+
+async def test_a_script_does_not_start_a_proxy_that_was_removed(collection: Collection, proxy: Proxy) -> None:
+    conductor = Conductor()
+    await conductor.player.start(proxy, FaultScript().down(1, lasting=2))
+    await conductor.step()  # down
+    await collection.remove("p")
+    conductor.turns.put_nowait(None)  # up again
+    await eventually(lambda: not conductor.player.status()["running"])
+    assert (proxy.enabled, conductor.player.status()["error"]) == (False, "proxy not found")

@@ -8,7 +8,7 @@ import os
 import socket
 from typing import Any, ClassVar, Final
 
-from rtlab.faults.errors import FaultError, bad_request, toxic_exists, toxic_not_found
+from rtlab.faults.errors import FaultError, bad_request, proxy_not_found, toxic_exists, toxic_not_found
 from rtlab.faults.fault_trace import Trace
 from rtlab.faults.proxy.toxic_pipe import PipePair
 from rtlab.faults.toxics import ToxicEntry, parse_entry
@@ -82,6 +82,7 @@ class Proxy:
         self._accepted = 0
         self._done = {direction: {"bytes": 0, "sent_bytes": 0} for direction in ("upstream", "downstream")}
         self._switching = asyncio.Lock()
+        self._closed = False
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -110,9 +111,11 @@ class Proxy:
         Raises
         ------
         FaultError
-            400 for a bad address, 500 when the system cannot listen, as on a port in use.
+            400 for a bad address, 500 when the system cannot listen, as on a port in use; 404 after `close`.
         """
         async with self._switching:
+            if self._closed:  # a script or a request that came before still uses it
+                raise proxy_not_found()
             if self.enabled:
                 return
             split_address(self.listen)
@@ -138,6 +141,7 @@ class Proxy:
 
     async def close(self, how: str = "fin") -> None:
         """Stop for good, and release the port."""
+        self._closed = True
         await self.stop(how)
         self.release_port()
 

@@ -89,10 +89,13 @@ class Collection:
 
     async def update(self, proxy: Proxy, body: Any) -> None:
         """``PATCH /proxies/{p}``: missing fields keep their values."""
-        now = {"listen": proxy.listen, "upstream": proxy.upstream, "enabled": proxy.enabled}
-        fields = _fields({**now, **lower_case_fields(body)})
+        given = lower_case_fields(body)
         fixed = {"name": proxy.name, "protocol": proxy.protocol}
         async with self._lock:
+            if self.proxies.get(proxy.name) is not proxy:  # removed while this waited
+                raise proxy_not_found()
+            now = {"listen": proxy.listen, "upstream": proxy.upstream, "enabled": proxy.enabled}
+            fields = _fields({**now, **given})
             await self._refuse_loop({**fields, **fixed})
             await proxy.update(fields["listen"], fields["upstream"], fields["enabled"])
 
