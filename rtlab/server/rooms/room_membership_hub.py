@@ -70,6 +70,9 @@ class Hub:
     tell_nodes : callable or None
         Called with a room's name and its users on this node when these have changed; None for a
         server without an external broker.
+    ask_nodes : callable or None
+        Called with a room's name when the room begins on this node, which does not know its users on the
+        others; they call `elsewhere`. None for a server without an external broker.
     make_place : callable
         Called by `has_place` when the limit of rooms is reached: ends a session that was never used,
         and returns whether there was one.
@@ -98,6 +101,7 @@ class Hub:
         self.published = 0
         self.check_outgoing: Callable[[Message], None] | None = None
         self.tell_nodes: Callable[[str, list[str]], None] | None = None
+        self.ask_nodes: Callable[[str], None] | None = None
         self.make_place: Callable[[], bool] = lambda: False
 
     def __len__(self) -> int:
@@ -236,6 +240,8 @@ class Hub:
         keeps_newest = prefix is not None and room_id.startswith(prefix)
         room = self._rooms[room_id] = Room(room_id, self.new_epoch(), keeps_newest=keeps_newest)
         self._unsettled[room] = None
+        if self.ask_nodes is not None:
+            self.ask_nodes(room_id)
         return room
 
     def leave(self, member: Member, room_id: str, *, grace: bool = False) -> None:

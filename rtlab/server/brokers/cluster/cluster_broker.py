@@ -104,6 +104,7 @@ class ClusterBroker:
         self._task: asyncio.Task[None] | None = None
         self._said_bye = False
         hub.tell_nodes = self._tell_users
+        hub.ask_nodes = self._ask_users
         hub.new_epoch = lambda: UNKNOWN_EPOCH  # for a room whose owner does not answer
 
     async def start(self) -> None:
@@ -350,6 +351,9 @@ class ClusterBroker:
 
     def _tell_users(self, room_id: str, users: list[str]) -> None:
         self._link.say(ALL, RoomUsers(self._members.me, self._members.my_life, room_id, users))
+
+    def _ask_users(self, room_id: str) -> None:
+        self._link.say(ALL, RoomUsers(self._members.me, self._members.my_life, room_id, [], ask=True))
 
     def _on_users(self, users: RoomUsers) -> None:
         if users.node == self._members.me or users.room not in self._hub:

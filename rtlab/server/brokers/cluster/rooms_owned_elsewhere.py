@@ -8,10 +8,10 @@ from typing import Final
 
 from rtlab.protocol.message_format import Message
 from rtlab.server.brokers.cluster.cluster_membership import Membership
-from rtlab.server.brokers.cluster.node_message_encoding import AskHistory, RoomHandover, RoomUsers, Told
+from rtlab.server.brokers.cluster.node_message_encoding import AskHistory, RoomHandover, Told
 from rtlab.server.brokers.cluster.owned_rooms_and_handover import OwnedRooms
 from rtlab.server.brokers.cluster.room_sequencer import UNKNOWN_EPOCH
-from rtlab.server.brokers.cluster.send_to_nodes import ALL, NodeLink, address_of
+from rtlab.server.brokers.cluster.send_to_nodes import NodeLink, address_of
 from rtlab.server.maybe_awaitable_values import Later
 from rtlab.server.rooms.room_membership_hub import Hub
 
@@ -202,7 +202,6 @@ class FollowedRooms:
                 return
             if room is None:
                 self._hub.begin(room_id, told.epoch, told.offset, told.messages)
-                self._link.say(ALL, RoomUsers(self._members.me, self._members.my_life, room_id, [], ask=True))
             else:  # the members have seen none of these: an owner's history holds its own epoch only
                 self._hub.begin(room_id, told.epoch, start)
                 for message in told.messages:

@@ -448,3 +448,21 @@ async def test_a_node_that_has_said_goodbye_claims_no_room_again(nodes: Cluster)
     assert owner.broker.owner("r") == owner.name
     assert owner.broker._owned.claim("r") is None
     await stopping
+
+
+@pytest.mark.parametrize("begun", ["by its owner", "without its owner"])
+async def test_who_enters_a_room_that_begins_here_sees_who_is_there_on_other_nodes(
+    nodes: Cluster, begun: str
+) -> None:
+    owner, (there, other) = nodes.owner("r"), nodes.others("r")
+    member = await there.join("r")
+    await until(lambda: there.name in owner.hub["r"].presence.elsewhere)
+    here = owner if begun == "by its owner" else other
+    if here is owner:
+        owner.hub.sweep()  # nobody is in it here, and nothing was published
+    assert "r" not in here.hub
+    if here is owner:
+        await owner.join("r")
+    else:
+        here.hub.join(Member("early"), "r")  # its owner did not answer in time
+    await until(lambda: here.hub["r"].presence.elsewhere.get(there.name) == [member.user])
