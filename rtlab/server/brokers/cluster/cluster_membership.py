@@ -3,8 +3,9 @@
 A node sends a heartbeat every `Timings.beat` seconds. To the others it is dead when its process has ended
 (reported by `LifeLines`), or after `Timings.dead` seconds without a heartbeat. The node itself stops acting
 as an owner `Timings.lease` seconds after it sent the newest heartbeat that came back to it. The lease is
-shorter than `dead`, so two nodes never own a room at once, however long one of them was stopped. Clocks
-need not agree: each node measures with its own.
+shorter than `dead`, so a node that was stopped finds its right ended when it looks, after it wakes. What it
+sends if it was stopped between that look and the sending has an older epoch than the new owner's, and is
+refused by all who know that one. Clocks need not agree: each node measures with its own.
 """
 
 from __future__ import annotations
