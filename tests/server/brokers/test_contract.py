@@ -249,6 +249,26 @@ async def test_a_wrong_password_is_told(servers: dict[str, BrokerServer], kind: 
     assert "wrong-word" not in text
 
 
+@pytest.mark.parametrize("kind", ["redis", "rabbitmq", "kafka"])
+async def test_a_refused_link_leaves_nothing_to_a_finalizer(servers: dict[str, BrokerServer], kind: str):
+    """What a finalizer begins where no event loop runs is never awaited: a warning, an error here."""
+    if kind not in servers:
+        pytest.skip(f"{kind} is not installed")
+    scheme, _, address = servers[kind].url.partition("://")
+
+    def be_refused() -> None:
+        gc.disable()
+        try:
+            with asyncio.Runner() as runner:
+                runner.run(refusal(f"{scheme}://somebody:wrong-word@{address}"))
+                asyncio.set_event_loop(None)
+                gc.collect()  # the loop is still open: with a closed one, a finalizer may have nothing to do
+        finally:
+            gc.enable()
+
+    await asyncio.to_thread(be_refused)
+
+
 async def test_a_virtual_host_that_is_not_there_is_told(servers: dict[str, BrokerServer]):
     if "rabbitmq" not in servers:
         pytest.skip("rabbitmq is not installed")

@@ -11,6 +11,7 @@ from urllib.parse import SplitResult, unquote
 
 import aio_pika
 import aiormq
+from aio_pika.connection import make_url
 from aiormq import Channel, spec
 from aiormq.abc import ConsumerCallback, DeliveredMessage
 
@@ -92,13 +93,20 @@ class RabbitDriver:
         self._consumers.clear()
         self._waiting.clear()
         try:
-            connection = await aio_pika.connect(
+            url = make_url(
                 host=self._host,
                 port=self._port,
                 login=self._user,
                 password=self._password,
                 virtualhost=self._vhost,
             )
+            connection = aio_pika.Connection(url)
+            try:
+                await connection.connect()
+            except BaseException:
+                # Or its finalizer would, perhaps where no loop runs: then nobody awaits that coroutine.
+                await connection.close()
+                raise
             self._connection = connection
             connection.close_callbacks.add(self._ended)
             channel = await connection.channel()
