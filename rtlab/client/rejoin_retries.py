@@ -78,7 +78,9 @@ class RejoinRetries:
             try:
                 await self._join(room_id)
             except NotConnected:
-                return
+                # Lost in a move to another transport. If the connection has ended, this is cancelled.
+                self._pause = _SPACING
+                continue
             except RequestRefused as error:
                 if is_temporary(error):
                     self.add(room_id, error)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 
 from rtlab.client import rejoin_retries
 from rtlab.client.connection import Connection
+from rtlab.errors import NotConnected
 from rtlab.patterns.room_manager import RoomManager
 from rtlab.protocol.message_format import Message
 from rtlab.testing.in_memory.memory_transport import MemoryTransport
@@ -127,3 +129,23 @@ async def test_the_next_connection_joins_what_the_former_could_not():
         await until(lambda: conn.stats.connects == 3 and not out_of(conn))
         assert retrying.cancelled()
         assert (second.asked, third.asked) == (["a"], ["a"])
+
+
+async def test_a_join_that_was_lost_in_a_move_is_asked_again(monkeypatch):
+    """The connection stays up, so no later one joins the room."""
+    monkeypatch.setattr(rejoin_retries, "_PAUSE", 0.001)
+    monkeypatch.setattr(rejoin_retries, "_SPACING", 0.001)
+    out, asked = ["a"], []
+
+    async def join(room_id):
+        asked.append(room_id)
+        if len(asked) == 1:
+            raise NotConnected("lost in a move")
+        out.clear()
+
+    dispatch = SimpleNamespace(position=SimpleNamespace(unconfirmed=lambda: out))
+    retries = rejoin_retries.RejoinRetries(dispatch, join, lambda run: asyncio.create_task(run()))
+    retries.add("a", TimeoutError())
+    async with asyncio.timeout(10):
+        await retries._task
+    assert (asked, out) == (["a", "a"], [])
