@@ -16,6 +16,9 @@ __all__ = ["StrictFrames"]
 
 _NOTHING: Final = (False, b"")
 
+#: In a frame's first byte: marks a compressed message (RFC 7692 §6).
+_RSV1: Final = 0x40
+
 #: The smallest payload length that needs the 16-bit form, and the 64-bit form (RFC 6455 §5.2).
 _LEAST: Final = {126: 126, 127: 65_536}
 
@@ -43,9 +46,22 @@ class StrictFrames:
     ----------
     when_fed : callable or None
         Called after the parser got bytes, or the end of the stream.
+    take_message : callable or None
+        Called with received bytes that are one whole, uncompressed message, and where its payload begins,
+        after the masking key. Returns whether it took the message; the parser gets what it did not take.
     """
 
-    __slots__ = ("_between", "_failed", "_left", "_open", "_parser", "_partial", "_queue", "when_fed")
+    __slots__ = (
+        "_between",
+        "_failed",
+        "_left",
+        "_open",
+        "_parser",
+        "_partial",
+        "_queue",
+        "take_message",
+        "when_fed",
+    )
 
     def __init__(self, parser: _Parser, queue: _Queue) -> None:
         self._parser = parser
@@ -56,6 +72,7 @@ class StrictFrames:
         self._failed = False
         self._between = True  # whether no frame and no message has begun
         self.when_fed: Callable[[], object] | None = None
+        self.take_message: Callable[[bytes, int], bool] | None = None
 
     def feed_eof(self) -> None:
         """Pass the end of the stream on to the parser."""
@@ -65,7 +82,10 @@ class StrictFrames:
 
     def feed_data(self, data: bytes) -> tuple[bool, bytes]:
         """Check received bytes, and pass them on; same interface as the parser's."""
-        if self._between and _is_one_message(data):
+        if self._between and (start := _payload_of_one_message(data)):
+            take = self.take_message
+            if take is not None and not data[0] & _RSV1 and take(data, start):
+                return _NOTHING
             found = self._parser.feed_data(data)
         else:
             found = self._checked(data)
@@ -129,15 +149,20 @@ class StrictFrames:
         return None
 
 
-def _is_one_message(data: bytes) -> bool:
-    """Whether bytes are exactly one message in one frame: the usual input of a client that awaits answers."""
+def _payload_of_one_message(data: bytes) -> int:
+    """Return where the payload begins if bytes are exactly one message in one frame, else 0.
+
+    This is the usual input from a client that awaits answers.
+    """
     size = len(data)
     if size < 6 or not 0x81 <= data[0] & 0xBF <= 0x82:
-        return False
+        return 0
     second = data[1]
     if second < 0xFE:
-        return size == second - 122  # 0x80 marks the mask; two bytes of header, and four of the mask
-    return second == 0xFE and size - 8 == data[2] << 8 | data[3] and size > 133
+        return (
+            6 if size == second - 122 else 0
+        )  # 0x80 marks the mask; two bytes of header, and four of the mask
+    return 8 if second == 0xFE and size - 8 == data[2] << 8 | data[3] and size > 133 else 0
 
 
 def _header_bytes(data: bytes, at: int) -> int:

@@ -10,9 +10,11 @@ from collections.abc import Generator
 from typing import Any, Final, cast
 
 from aiohttp import HttpVersion11, WSMsgType, web
+from aiohttp._websocket.helpers import websocket_mask
 
 from rtlab.protocol.close_codes import close_code
 from rtlab.protocol.json_and_messagepack_codecs import CODECS, codec_for
+from rtlab.protocol.websocket_framing import TEXT
 from rtlab.server.deflate_negotiation import Agreement, agree
 from rtlab.server.deliberate_security_holes import agrees_to_anything
 from rtlab.server.endpoints.aiohttp_frame_checks import StrictFrames
@@ -175,12 +177,12 @@ async def websocket(request: web.Request) -> web.StreamResponse:
     connection = cast("Any", request.protocol)
     connection._messages = _NO_REQUESTS
     hearing = _Hearing(node, sink, session, ws.queue)
-    ws.frames.when_fed = hearing.obey
+    ws.frames.when_fed, ws.frames.take_message = hearing.obey, hearing.take
     ended = False
     try:
         ended = await _receive(ws, sink, carrier, hearing, node.turns)
     finally:
-        ws.frames.when_fed = None
+        ws.frames.when_fed = ws.frames.take_message = None
         connection._messages = deque[Any]()
         node.connections.detach(session, carrier, ended=ended)
     return ws
@@ -202,10 +204,11 @@ class _Hearing:
         Holds the messages that were received.
     """
 
-    __slots__ = ("_ingress", "_messages", "_queue", "_session", "_sink", "_turns", "_waiter")
+    __slots__ = ("_ingress", "_max_bytes", "_messages", "_queue", "_session", "_sink", "_turns", "_waiter")
 
     def __init__(self, node: Node, sink: WebSocketSink, session: Session, queue: Any) -> None:
         self._ingress = node.ingress
+        self._max_bytes = node.options.max_message_bytes
         self._turns = node.turns
         self._sink = sink
         self._session = session
@@ -219,29 +222,55 @@ class _Hearing:
         waiter, received = self._waiter, self._queue._buffer
         if waiter is None or waiter.done():
             return
-        turns, sink, ingress = self._turns, self._sink, self._ingress
         messages = self._messages
         if messages is None:
             messages = self._messages = _messages(self._queue)
-        turns.enter(sink)
+        self._turns.enter(self._sink)
         try:
             while received and received[0][0].type in _DATA:
-                data = next(messages).data
-                sink.heard()
-                if sink.closing:
-                    continue
-                ingress.received_size += len(data)
-                result = ingress.receive(self._session, data, sink.codec)
-                if isinstance(result, asyncio.Future):
-                    waiter.set_result(result)
+                self._handle(next(messages).data, waiter)
+                if waiter.done():
                     return
-        except Exception as error:
-            waiter.set_exception(error)
-            return
         finally:
-            turns.settle(sink)  # the answers to all of them leave in one write
+            self._turns.settle(self._sink)  # the answers to all of them leave in one write
         if received or self._queue.is_eof():
             waiter.set_result(None)
+
+    def take(self, data: bytes, start: int) -> bool:
+        """Handle one whole message whose payload begins at `start`; return False to leave it to aiohttp.
+
+        This spares most messages the way through aiohttp's parser and queue, a fifth of the time of an echo.
+        """
+        waiter = self._waiter
+        if waiter is None or waiter.done() or self._queue._buffer or len(data) - start > self._max_bytes:
+            return False
+        payload = bytearray(data[start:])
+        websocket_mask(data[start - 4 : start], payload)
+        try:
+            received = payload.decode() if data[0] & 0x0F == TEXT else bytes(payload)
+        except UnicodeDecodeError:
+            return False  # aiohttp refuses it with close code 1007
+        self._turns.enter(self._sink)
+        try:
+            self._handle(received, waiter)
+        finally:
+            self._turns.settle(self._sink)
+        return True
+
+    def _handle(self, data: bytes | str, waiter: asyncio.Future[asyncio.Future[Any] | None]) -> None:
+        """Handle one message; pass what the connection's task must await, or an error, to the waiter."""
+        sink, ingress = self._sink, self._ingress
+        sink.heard()
+        if sink.closing:
+            return
+        ingress.received_size += len(data)
+        try:
+            result = ingress.receive(self._session, data, sink.codec)
+        except Exception as error:
+            waiter.set_exception(error)
+        else:
+            if isinstance(result, asyncio.Future):
+                waiter.set_result(result)
 
     async def rest(self) -> asyncio.Future[Any] | None:
         """Handle messages until a result must be awaited; return it, None for a control frame or the end."""

@@ -67,3 +67,41 @@ def test_a_bad_frame_is_refused_behind_what_was_good(bad: bytes, why: str, step:
     assert why in str(parser.error)
     assert parser.got.startswith(good)
     assert raw_frame(1, b"after") not in parser.got
+
+
+WHOLE = [(opcode, size) for opcode in (1, 2) for size in (0, 1, 125, 126, 300, 65_535)]
+
+
+@pytest.mark.parametrize(("opcode", "size"), WHOLE)
+def test_a_whole_message_is_offered_with_the_beginning_of_its_payload(opcode: int, size: int) -> None:
+    parser, payload = Parser(), b"x" * size
+    strict = StrictFrames(parser, parser)
+    offered: list[tuple[bytes, int]] = []
+    strict.take_message = lambda data, start: offered.append((data, start)) or len(offered) == 1
+    data = raw_frame(opcode, payload)
+    for _ in range(2):
+        strict.feed_data(data)
+    start = len(data) - size
+    assert offered == [(data, start)] * 2
+    assert parser.got == data  # the second, which was not taken
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [raw_frame(1, b"compressed", rsv=4)],
+        [raw_frame(1, b"one") + raw_frame(1, b"two")],
+        [raw_frame(1, b"in pieces")[:-1], raw_frame(1, b"in pieces")[-1:]],
+        [raw_frame(1, b"fragments", fin=False), raw_frame(0, b"of one message")],
+        [raw_frame(9, b"ping")],
+        [raw_frame(2, b"x" * 65_536)],
+    ],
+)
+def test_everything_else_goes_to_the_parser(pieces: list[bytes]) -> None:
+    parser = Parser()
+    strict = StrictFrames(parser, parser)
+    offered: list[bytes] = []
+    strict.take_message = lambda data, start: offered.append(data) or True
+    for piece in pieces:
+        strict.feed_data(piece)
+    assert (offered, parser.got, parser.error) == ([], b"".join(pieces), None)

@@ -8,6 +8,7 @@ import json
 import socket
 import struct
 from collections.abc import AsyncIterator, Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -163,6 +164,30 @@ async def test_what_a_call_brings_is_obeyed_in_that_call(lab: Lab) -> None:
         raw.say(echo(2), echo(3))
         assert [await raw.heard() for _ in range(2)] == [(TEXT, 2), (TEXT, 3)]
     assert lab.tasks == [None] * 3  # the loop called; no task was woken
+
+
+async def test_a_message_that_comes_alone_does_not_pass_aiohttps_parser(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = json.dumps({"type": "echo", "payload": "ü"}, ensure_ascii=False).encode()
+    key = b"\x01\xfe\x80\x7f"
+    masked = bytes(byte ^ key[n % 4] for n, byte in enumerate(data))
+    async with lab.connect() as raw:
+        (connection,) = lab.server._runner.server.connections
+        strict = connection._payload_parser
+        parse, parsed = strict._parser.feed_data, list[bytes]()
+
+        def note(data: bytes) -> Any:
+            parsed.append(data)
+            return parse(data)
+
+        monkeypatch.setattr(strict, "_parser", SimpleNamespace(feed_data=note, feed_eof=lambda: None))
+        raw.say(bytes((0x81, 0x80 | len(data))) + key + masked)
+        assert await raw.heard() == (TEXT, "ü")
+        assert parsed == []
+        raw.say(frame(PING, b"p"))
+        assert await raw.heard() == (PONG, b"p")
+        assert parsed == [frame(PING, b"p")]
 
 
 async def test_answers_to_what_a_call_brings_leave_in_one_write(
