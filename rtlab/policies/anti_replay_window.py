@@ -43,7 +43,7 @@ class ReplayWindow(msgspec.Struct, frozen=True):
         if ahead > 0:
             kept = (self.seen << min(ahead, WINDOW)) & ((1 << WINDOW) - 1)
             return ReplayWindow(number, kept | 1), True
-        bit = 1 << -ahead
-        if number < 0 or -ahead >= WINDOW or self.seen & bit:
+        # Too old comes first: a bit of a number that is far behind would need as many bits of memory.
+        if number < 0 or -ahead >= WINDOW or self.seen & (bit := 1 << -ahead):
             return self, False
         return ReplayWindow(self.newest, self.seen | bit), True

@@ -135,3 +135,12 @@ def test_keys_of_another_length_are_refused(length: int) -> None:
 def test_a_trap_in_place_of_a_key_is_refused() -> None:
     with pytest.raises(ValueError, match="low order"):
         Box(ADA, bytes(32))
+
+
+def test_an_early_message_after_a_very_late_one_is_refused_as_any_other() -> None:
+    ada, bob = pair()
+    first = ada.seal("first")
+    ada._count = 1 << 60
+    assert bob.open(ada.seal("late")) == "late"
+    with pytest.raises(MessageError, match="too old to tell"):
+        bob.open(first)

@@ -19,3 +19,10 @@ def test_each_number_is_taken_once_and_only_old_ones_are_refused_unseen(numbers:
 
 def test_a_number_below_zero_is_none() -> None:
     assert ReplayWindow().take(-1) == (ReplayWindow(), False)
+
+
+def test_a_number_that_is_very_far_behind_costs_no_memory() -> None:
+    window, _ = ReplayWindow().take(1 << 60)
+    assert window.take(0) == (window, False)
+    assert window.take((1 << 60) - WINDOW) == (window, False)
+    assert window.take((1 << 60) - WINDOW + 1)[1]
