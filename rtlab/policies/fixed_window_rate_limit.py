@@ -57,7 +57,10 @@ class FixedWindow(msgspec.Struct, frozen=True):
 
     def start(self, now: float) -> Bucket:
         """Return the window that contains `now`, with no tokens taken."""
-        return Bucket(self.limit, math.floor(now / self.window) * self.window)
+        number = math.floor(now / self.window)
+        if number * self.window + self.window <= now:
+            number += 1  # the quotient was rounded down, and this window ends at `now`
+        return Bucket(self.limit, number * self.window)
 
     def take(self, bucket: Bucket, now: float, tokens: float = 1.0) -> tuple[Bucket, bool]:
         """Take `tokens` if the window has them; see `TokenBucket.take`."""
@@ -67,7 +70,7 @@ class FixedWindow(msgspec.Struct, frozen=True):
     def spend(self, bucket: Bucket, now: float, tokens: float = 1.0) -> bool:
         """Take `tokens` from `bucket` in place; see `TokenBucket.spend`."""
         if not 0 < tokens <= self.limit:
-            raise ValueError(f"expected 0 < tokens <= limit = {self.limit:g}, got {tokens!r}: split it")
+            raise ValueError(f"expected 0 < tokens <= limit = {self.limit:.12g}, got {tokens!r}: split it")
         if now >= bucket.at + self.window:
             begun = self.start(now)
             bucket.tokens, bucket.at = begun.tokens, begun.at

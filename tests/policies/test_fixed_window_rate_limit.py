@@ -62,3 +62,16 @@ def test_a_window_that_is_spent_in_place_is_what_take_returns() -> None:
         pure, allowed = rule.take(pure, 0.5 + n / 8)
         assert rule.spend(spent, 0.5 + n / 8) is allowed
         assert spent == pure
+
+
+@given(st.integers(0, 10_000), st.sampled_from([0.1, 0.2, 0.3, 0.7, 1.1, 1 / 3]))
+def test_a_window_that_begins_at_a_rounded_time_is_one_window(number: int, window: float) -> None:
+    rule = FixedWindow(2, window)
+    for now in (number * window, round(number * window, 6), math.nextafter(number * window, math.inf)):
+        assert admitted(rule, [now] * 6) == 2
+        state = rule.start(now)
+        assert state.at + window > now
+
+
+def test_six_at_one_instant_are_two() -> None:
+    assert admitted(FixedWindow(2, 0.1), [4.3] * 6) == 2  # 4.3 / 0.1 is 42.999…
