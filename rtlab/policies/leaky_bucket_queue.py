@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Final
 
 import msgspec
 
 __all__ = ["PacedQueue"]
+
+#: Places that may seem taken by rounding, so that who comes when a place becomes free is let in.
+_ROUNDING: Final = 1e-6
 
 
 class PacedQueue(msgspec.Struct, frozen=True):
@@ -62,8 +66,9 @@ class PacedQueue(msgspec.Struct, frozen=True):
             Seconds until this caller has been served; None if it is refused.
         """
         begin = max(free_at, now)
-        # Half a place of tolerance, because sums of 1/rate have rounding errors.
-        if (begin - now) * self.rate > self.places - 0.5:
+        # A caller that is partly served still has its place. The sums of 1/rate have rounding errors.
+        rounding = max(_ROUNDING, 2 * self.rate * math.ulp(begin))
+        if (begin - now) * self.rate > self.places - 1 + rounding:
             return free_at, None
         done = begin + 1 / self.rate
         return done, done - now

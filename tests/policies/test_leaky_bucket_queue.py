@@ -51,3 +51,17 @@ def test_it_says_when_it_will_be_empty():
 def test_what_makes_no_sense_is_refused(rate: float, places: float):
     with pytest.raises(ValueError, match="expected"):
         PacedQueue(rate, places)
+
+
+def test_who_is_partly_served_still_has_its_place():
+    assert waits(PacedQueue(10, 1), 0.0, 0.05, 0.099, 0.1) == [0.1, None, None, 0.1]
+    assert waits(PacedQueue(10, 2), 0.0, 0.0, 0.05, 0.1) == [0.1, 0.2, None, 0.2]
+
+
+def test_who_comes_when_a_place_becomes_free_is_let_in_although_times_are_rounded():
+    for start in (0.0, 1e6, 1e9):
+        queue, free_at, now = PacedQueue(1000.0, 1), 0.0, start
+        for _ in range(1000):
+            free_at, wait = queue.enter(free_at, now)
+            assert wait is not None
+            now += wait
