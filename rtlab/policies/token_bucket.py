@@ -9,7 +9,8 @@ import msgspec
 
 __all__ = ["Bucket", "TokenBucket"]
 
-#: Tokens that may be missing by rounding, so that a caller that waited as long as `wait` said is let in.
+#: Tokens that may be missing by rounding, so that a caller that waited as long as `wait` said is let in;
+#: more if the clock cannot tell times apart in which more tokens are added.
 _ROUNDING = 1e-6
 
 
@@ -114,21 +115,26 @@ class TokenBucket(msgspec.Struct, frozen=True):
             Whether the tokens were taken; if not, none was.
         """
         if not 0 < tokens <= self.burst:
-            raise ValueError(f"expected 0 < tokens <= burst = {self.burst:g}, got {tokens!r}: split it")
+            raise ValueError(f"expected 0 < tokens <= burst = {self.burst:.12g}, got {tokens!r}: split it")
         left, passed = bucket.tokens, now - bucket.at
         if passed > 0:
             bucket.at = now
             left += self.rate * passed
             if left > self.burst:
                 left = self.burst
-        allowed = left >= tokens - _ROUNDING
+        # The usual case comes first: the smallest step of the clock costs a call.
+        allowed = left >= tokens - _ROUNDING or left >= tokens - self._rounding(now)
         bucket.tokens = left - tokens if allowed else left
         return allowed
 
     def wait(self, bucket: Bucket, now: float, tokens: float = 1.0) -> float:
         """Return the seconds until `take` can succeed for `tokens`; 0 if it can now."""
         if not 0 < tokens <= self.burst:
-            raise ValueError(f"expected 0 < tokens <= burst = {self.burst:g}, got {tokens!r}: split it")
+            raise ValueError(f"expected 0 < tokens <= burst = {self.burst:.12g}, got {tokens!r}: split it")
         there = min(self.burst, bucket.tokens + self.rate * max(0.0, now - bucket.at))
         missing = tokens - there
-        return missing / self.rate if missing > _ROUNDING else 0.0
+        return missing / self.rate if missing > self._rounding(now) else 0.0
+
+    def _rounding(self, now: float) -> float:
+        """Return the tokens that may be missing because `now` and the pause before it were rounded."""
+        return max(_ROUNDING, 2 * self.rate * math.ulp(now))

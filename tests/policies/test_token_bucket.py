@@ -102,3 +102,16 @@ def test_a_bucket_that_is_spent_in_place_is_what_take_returns(
         pure = after
         assert limit.spend(spent, now, cost) is allowed
         assert spent == pure
+
+
+@given(st.floats(1, 1e9), st.floats(1, 1e10), st.floats(1, 100))
+@example(1e6, 1e6, 1.0)
+def test_who_waits_as_told_is_let_in_even_if_the_clock_steps_over_many_tokens(
+    rate: float, now: float, burst: float
+) -> None:
+    limit = TokenBucket(rate, burst)
+    bucket = limit.start(now)
+    for _ in range(20):
+        now += limit.wait(bucket, now)
+        bucket, allowed = limit.take(bucket, now)
+        assert allowed
