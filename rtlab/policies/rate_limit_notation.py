@@ -39,7 +39,7 @@ class RateLimit(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         kind = " window" if isinstance(self.rule, FixedWindow) else ""
-        return f"{self.scope} {self.unit} {self.rule.rate:g} {self.rule.burst:g}{kind}"
+        return f"{self.scope} {self.unit} {self.rule.rate:.12g} {self.rule.burst:.12g}{kind}"
 
 
 def parse_rate_limit(text: str) -> RateLimit:

@@ -34,3 +34,9 @@ def test_a_limit_is_what_it_says(text: str) -> None:
 def test_what_is_no_limit_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(ValueError, match=r"expected a rate limit like 'connection messages 50 100'"):
         parse_rate_limit(text)
+
+
+@pytest.mark.parametrize("rule", [TokenBucket(1_048_576, 10_485_760), FixedWindow(1_048_577, 1.0)])
+def test_a_limit_of_many_bytes_reads_back_with_all_its_digits(rule: TokenBucket | FixedWindow) -> None:
+    limit = RateLimit("user", "bytes", rule)
+    assert parse_rate_limit(str(limit)) == limit

@@ -95,7 +95,7 @@ class LimitRate:
             wait = math.ceil(1000 * rule.wait(bucket, now, cost)) / 1000
             raise Refused(
                 "rate_limited",
-                f"expected at most {rule.rate:g} {unit} per second of this "
+                f"expected at most {rule.rate:.12g} {unit} per second of this "
                 f"{self._limit.scope}: wait {wait:.3f} s",
                 retry_after=wait,
                 strikes=STRIKE,

@@ -39,6 +39,14 @@ async def test_a_burst_passes_and_the_rest_is_told_when_to_come_back(rate: int, 
     assert bench.say(session)["ok"]
 
 
+async def test_a_refusal_says_the_rate_with_all_its_digits() -> None:
+    bench = limited("connection bytes 1048576 1048576")
+    session = bench.session()
+    said = '{"type":"echo","payload":"' + "x" * 700_000 + '"}'
+    results = [bench.say(session, said) for _ in range(2)]
+    assert "at most 1048576 bytes per second" in results[1]["error"]["message"]
+
+
 @pytest.mark.parametrize(
     ("scope", "same", "other"),
     [
