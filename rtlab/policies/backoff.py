@@ -114,18 +114,17 @@ class _Policy:
         # A numpy scalar for a single connection, because arrays without dimensions are slow.
         one = isinstance(attempt, (int, float))
         n: Any = np.float64(attempt) if one else np.asarray(attempt, dtype=np.float64)
-        seconds = self._seconds(n, previous, rng)
+        with np.errstate(over="ignore"):  # what overflows is inf, which the cap bounds
+            seconds = self._seconds(n, previous, rng)
         if self.max_attempts is not None:
             seconds = np.where(n < self.max_attempts, seconds, np.inf)
         return seconds if n.ndim else float(seconds)
 
 
 def _grown(base: float, cap: float, factor: float, n: NDArray[np.float64]) -> Any:
-    """Return ``min(cap, base · factorⁿ)``; n is limited to where the cap is reached, to avoid overflow."""
-    enough = math.ceil(math.log(cap / base, factor)) + 1
-    if not n.ndim:
-        return min(cap, base * factor ** min(float(n), enough))
-    return np.minimum(cap, base * np.power(factor, np.minimum(n, enough)))
+    """Return ``min(cap, base · factorⁿ)``; a power that overflows is inf, and gives the cap."""
+    grown = base * factor**n
+    return np.minimum(cap, grown) if n.ndim else min(cap, grown)
 
 
 @dataclass(frozen=True)

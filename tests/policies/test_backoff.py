@@ -238,3 +238,19 @@ def test_means_at_the_cap(policy: Any, mean: float, deviation: float) -> None:
 def test_a_bad_parameter_says_what_was_expected(make: Any) -> None:
     with pytest.raises(ValueError, match=r"expected .*, got "):
         make()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("policy", "n"),
+    [
+        (Exponential(0.5, 30.0, factor=1e200), 3),
+        (Exponential(1e-10, 1e308), 2000),
+        (FullJitter(1.0, 1e308), 1030),
+        (CapAfterJitter(1.0, 1e308), 5000),
+    ],
+)
+def test_a_power_that_overflows_gives_the_cap_to_one_as_to_a_herd(policy: Any, n: int) -> None:
+    one, herd = policy.delay(n, 0.0, rng()), policy.delay(np.array([n]), np.zeros(1), rng())
+    assert [one] == herd.tolist()
+    assert one == policy.cap * (rng().random() if isinstance(policy, FullJitter) else 1)
