@@ -65,9 +65,9 @@ def queue_wait(rate: ArrayLike, service: ArrayLike) -> NDArray[np.float64]:
     0.045
     """
     service = np.asarray(service, float)
-    load = np.asarray(rate, float) / service
-    left = np.maximum(1 - load, 0.0)
     with np.errstate(divide="ignore"):
+        load = np.asarray(rate, float) / service
+        left = np.maximum(1 - load, 0.0)
         return load / (2 * service * left)
 
 
@@ -100,15 +100,14 @@ def time_to_fill(rate: ArrayLike, service: ArrayLike, bound: ArrayLike) -> NDArr
     Returns
     -------
     float or array
-        Seconds; ``inf`` up to ρ = 1.
+        Seconds; ``inf`` up to ρ = 1, and 0 without a place.
 
     Examples
     --------
     >>> float(time_to_fill(150, 100, 1000))
     20.0
     """
-    with np.errstate(divide="ignore"):
-        return np.asarray(bound, float) / growth_rate(rate, service)
+    return _duration(bound, growth_rate(rate, service))
 
 
 def time_to_catch_up(waiting: ArrayLike, rate: ArrayLike, service: ArrayLike) -> NDArray[np.float64]:
@@ -124,16 +123,14 @@ def time_to_catch_up(waiting: ArrayLike, rate: ArrayLike, service: ArrayLike) ->
     Returns
     -------
     float or array
-        Seconds; ``inf`` from ρ = 1 on.
+        Seconds; ``inf`` from ρ = 1 on, and 0 if none waits.
 
     Examples
     --------
     >>> float(time_to_catch_up(100, 150, 200))
     2.0
     """
-    left = np.maximum(0.0, np.asarray(service, float) - np.asarray(rate, float))
-    with np.errstate(divide="ignore"):
-        return np.asarray(waiting, float) / left
+    return _duration(waiting, growth_rate(service, rate))
 
 
 def loss_share(rate: ArrayLike, service: ArrayLike) -> NDArray[np.float64]:
@@ -154,7 +151,9 @@ def loss_share(rate: ArrayLike, service: ArrayLike) -> NDArray[np.float64]:
     >>> float(loss_share(200, 100))
     0.5
     """
-    return np.maximum(0.0, 1 - np.asarray(service, float) / np.asarray(rate, float))
+    rate = np.asarray(rate, float)
+    with np.errstate(divide="ignore", invalid="ignore"):  # where nothing arrives, nothing is lost
+        return np.maximum(0.0, np.where(rate == 0, 0.0, 1 - np.asarray(service, float) / rate))
 
 
 def queued_age(service: ArrayLike, bound: ArrayLike) -> NDArray[np.float64]:
@@ -173,7 +172,7 @@ def queued_age(service: ArrayLike, bound: ArrayLike) -> NDArray[np.float64]:
     float or array
         Seconds until service begins.
     """
-    return np.asarray(bound, float) / np.asarray(service, float)
+    return _duration(bound, service)
 
 
 def conflated_age(service: ArrayLike, keys: ArrayLike) -> NDArray[np.float64]:
@@ -194,4 +193,11 @@ def conflated_age(service: ArrayLike, keys: ArrayLike) -> NDArray[np.float64]:
     float or array
         Seconds.
     """
-    return np.asarray(keys, float) / np.asarray(service, float)
+    return _duration(keys, service)
+
+
+def _duration(messages: ArrayLike, speed: ArrayLike) -> NDArray[np.float64]:
+    """Return ``messages / speed``: 0 for no messages, and else ``inf`` at speed 0."""
+    messages = np.asarray(messages, float)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(messages == 0, 0.0, messages / np.asarray(speed, float))[()]

@@ -78,3 +78,17 @@ def test_a_queue_that_keeps_up_loses_and_fills_nothing() -> None:
     assert queueing.time_to_fill(50, MU, 10) == math.inf
     assert queueing.time_to_catch_up(10, 150, MU) == math.inf
     assert queueing.time_to_catch_up(10, 50, MU) == 0.2
+
+
+@pytest.mark.filterwarnings("error")
+def test_at_the_edges_the_values_are_exact_and_without_a_warning() -> None:
+    assert queueing.time_to_catch_up(0, 150, MU) == 0
+    np.testing.assert_array_equal(
+        queueing.time_to_catch_up([0, 1, 1], [150, 150, 50], MU), [0, math.inf, 0.02]
+    )
+    np.testing.assert_array_equal(queueing.time_to_fill([50, 150], MU, 0), [0, 0])
+    np.testing.assert_array_equal(queueing.loss_share([0, 50, 200], MU), [0, 0, 0.5])
+    assert queueing.loss_share(0, 0) == 0
+    assert queueing.queue_wait(50, 0) == math.inf
+    np.testing.assert_array_equal(queueing.queued_age(0, [0, 10]), [0, math.inf])
+    assert queueing.conflated_age(0, 3) == math.inf
