@@ -47,7 +47,7 @@ class Annotated:
         self.parts = parts
 
     def __repr__(self) -> str:
-        columns = [max(len(part[i]) for part in self.parts) for i in range(3)]
+        columns = [max((len(part[i]) for part in self.parts), default=0) for i in range(3)]
         lines = [
             "  ".join([*(text.ljust(width) for text, width in zip(part, columns, strict=False)), part[3]])
             for part in self.parts

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["Body", "Head", "NotHttp", "parse_head", "take_body"]
+__all__ = ["Body", "Head", "NotHttp", "chunk_size", "parse_head", "take_body"]
 
 MAX_HEAD_BYTES: Final = 64 * 1024
 _REQUEST: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+ \S+ HTTP/1\.[01]")
@@ -193,15 +193,26 @@ class Body:
             elif self._state == "trailer":
                 self.done = not line
             else:
-                size = line.split(b";")[0].strip()
-                if not re.fullmatch(rb"[0-9A-Fa-f]{1,15}", size):
-                    raise NotHttp(line[:80])
-                self._left = int(size, 16)
+                self._left = chunk_size(line)
                 self._state = "data" if self._left else "trailer"
         return b"".join(content), data
 
 
-def take_body(data: bytes, at: int, head: Head) -> tuple[bytes, int, bool]:
+def chunk_size(line: bytes) -> int:
+    """Return the size of a chunk, from its first line; its extensions are ignored (RFC 9112 §7.1.1).
+
+    Raises
+    ------
+    NotHttp
+        The line does not begin with a size in hexadecimal.
+    """
+    size = line.split(b";")[0].strip()
+    if not re.fullmatch(rb"[0-9A-Fa-f]{1,15}", size):
+        raise NotHttp(line[:80])
+    return int(size, 16)
+
+
+def take_body(data: bytes, at: int, head: Head, *, no_body: bool = False) -> tuple[bytes, int, bool]:
     """Read a body out of bytes that have all been received.
 
     Parameters
@@ -212,6 +223,8 @@ def take_body(data: bytes, at: int, head: Head) -> tuple[bytes, int, bool]:
         The offset at which the body begins.
     head : Head
         The head of the message.
+    no_body : bool
+        Whether the message is the response to a HEAD request, which has no body.
 
     Returns
     -------
@@ -222,7 +235,7 @@ def take_body(data: bytes, at: int, head: Head) -> tuple[bytes, int, bool]:
     done : bool
         Whether the body is complete.
     """
-    body, content = Body(head), bytearray()
+    body, content = Body(head, no_body=no_body), bytearray()
     while not body.done and at < len(data):
         piece = data[at : at + MAX_HEAD_BYTES]  # not all at once: that would copy the rest for every message
         got, rest = body.feed(piece)

@@ -69,3 +69,54 @@ def test_fields_and_comments() -> None:
 def test_what_is_no_stream_is_refused(data: bytes) -> None:
     with pytest.raises(MessageError, match="expected"):
         annotate_events(data)
+
+
+@pytest.mark.parametrize("line", [b"-6", b"+8", b"0x8", b"1_0", b"", b" ; a=b"])
+def test_only_hexadecimal_digits_are_the_size_of_a_chunk(line: bytes) -> None:
+    with pytest.raises(MessageError, match="the size of a chunk"):
+        annotate_events(line + b"\r\ndata: x\n\r\n")
+
+
+def told(data: bytes, *, chunked: bool = True) -> list[tuple[str, str, str]]:
+    shown = annotate_events(data, chunked=chunked)
+    return [(part.name, part.value, part.comment.partition(":")[0]) for part in shown.parts]
+
+
+SIZE = ("chunk", "size", "in hexadecimal; the chunk of size 0 tells an end from a cut")
+DATA = ("data", "x", "the payload; one field for each of its lines")
+END = ("blank", "LF", "the event is complete")
+
+
+def test_extensions_and_trailers_of_chunks_are_passed_over() -> None:
+    assert told(b"9;a=b\r\ndata: x\n\n\r\n0\r\nDigest: 1\r\n\r\nHTTP/1.1") == [SIZE, DATA, END, SIZE]
+
+
+def test_an_event_may_go_on_in_the_next_chunk() -> None:
+    assert told(b"8\r\ndata: x\n\r\n1\r\n\n\r\n") == [SIZE, DATA, SIZE, END]
+    assert told(b"4\r\ndata\r\n5\r\n: x\n\n\r\n") == [SIZE, SIZE, DATA, END]
+
+
+@pytest.mark.parametrize("last", [b"5\r\n: x", b"5", b"0\r\n", b"0\r\nDigest: 1\r\n"])
+def test_what_ends_in_an_incomplete_chunk_is_left_out(last: bytes) -> None:
+    assert told(b"d\r\ndata: x\n\ndata\r\n" + last) == [SIZE, DATA, END]
+
+
+def test_a_chunk_that_is_longer_than_its_size_is_refused() -> None:
+    with pytest.raises(MessageError, match="the end of a chunk"):
+        annotate_events(b"1\r\ndata\r\n")
+
+
+@pytest.mark.parametrize(("end", "name"), [(b"\r\n", "CR LF"), (b"\r", "CR"), (b"\n", "LF")])
+def test_each_of_the_three_line_ends_is_one(end: bytes, name: str) -> None:
+    blank = ("blank", name, "the event is complete")
+    assert told(b"data: x" + end + end, chunked=False) == [DATA, blank]
+
+
+def test_a_byte_order_mark_and_bytes_that_are_no_text_are_read_as_a_browser_does() -> None:
+    assert told(b"\xef\xbb\xbfdata: \xff\n\n", chunked=False) == [(DATA[0], "\ufffd", DATA[2]), END]
+
+
+def test_an_empty_stream_is_an_empty_table() -> None:
+    shown = annotate_events(bytearray(), chunked=False)
+    assert repr(shown) == "Event stream, 0 bytes"
+    assert "<table>" in shown._repr_html_()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtlab.protocol.http1_message_parser import Body, NotHttp, parse_head, take_body
+from rtlab.protocol.http1_message_parser import Body, NotHttp, chunk_size, parse_head, take_body
 
 
 @given(
@@ -144,3 +144,17 @@ def test_messages_in_a_row_are_taken_one_by_one() -> None:
         found.append((head.path, content, whole))
     assert found == [(b"/a", b"abc", True), (b"/b", b"hi", True), (b"/c", b"open", False)]
     assert at == len(raw)
+
+
+def test_the_size_of_a_chunk_is_read_without_its_extensions() -> None:
+    assert [chunk_size(line) for line in (b"0", b"Ff", b"8;a=b", b"8 ; a=-1")] == [0, 255, 8, 8]
+    for line in (b"", b"-6", b"+8", b"0x8", b"1_0", b";a=b"):
+        with pytest.raises(NotHttp):
+            chunk_size(line)
+
+
+def test_the_response_to_head_has_no_body_in_a_row_either() -> None:
+    raw = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"
+    head = parse_head(raw, response=True)
+    assert head is not None
+    assert take_body(raw, head.size, head, no_body=True) == (b"", len(raw), True)
