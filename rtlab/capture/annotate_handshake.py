@@ -11,6 +11,7 @@ from typing import Final
 
 from rtlab.capture.annotation_table import Annotated, Part, shortened
 from rtlab.errors import MessageError
+from rtlab.protocol.http1_message_parser import NotHttp, parse_head
 
 __all__ = ["annotate_handshake"]
 
@@ -89,7 +90,7 @@ def annotate_handshake(data: bytes) -> Annotated:
     Raises
     ------
     MessageError
-        If the head is not complete.
+        If the head is not complete, or is no head of HTTP/1.x.
 
     Examples
     --------
@@ -97,15 +98,17 @@ def annotate_handshake(data: bytes) -> Annotated:
     >>> annotate_handshake(bytes([13, 10]).join(line.encode() for line in lines)).parts[1].value
     '127.0.0.1:…'
     """
-    head, end, _ = data.partition(b"\r\n\r\n")
-    if not end:
+    kind = "response" if data.startswith(b"HTTP/") else "request"
+    try:
+        head = parse_head(data, response=kind == "response")
+    except NotHttp as error:
+        raise MessageError(f"expected the head of an HTTP/1.x {kind}, got {error}") from None
+    if head is None:
         raise MessageError("expected an HTTP head that ends with an empty line, got none in these bytes")
-    start_line, *lines = head.decode("latin-1").split("\r\n")
-    parts = [_start_line(start_line)]
-    kind = "response" if start_line.startswith("HTTP/") else "request"
-    for line in lines:
-        name, _, value = line.partition(":")
-        value = _without_varying(name.lower(), value.strip())
+    parts = [_start_line(head.start.decode("latin-1"))]
+    for field in head.fields:
+        name, value = (text.decode("latin-1") for text in field)
+        value = _without_varying(name.lower(), value)
         comment = _COMMENTS.get(name.lower()) or _meaning(name.lower(), value, kind)
         parts.append(Part(f"{name}: {shortened(value)}", name, shortened(value), comment))
     parts.append(Part("", "empty line", "CR LF", "the head ends here"))

@@ -58,3 +58,18 @@ def test_each_value_of_a_list_is_explained():
 def test_only_an_upgrade_is_said_to_be_one():
     assert "Upgrade" not in "".join(comments("GET / HTTP/1.1", "Connection: keep-alive"))
     assert comments("GET / HTTP/1.1", "Connection: x-mine") == [""]
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET\r\n\r\n",
+        b"\r\n\r\n",
+        b"HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nno colon\r\n\r\n",
+        b"\x16\x03\x01",
+    ],
+)
+def test_what_is_no_head_is_refused(head: bytes):
+    with pytest.raises(MessageError, match="expected the head of an HTTP"):
+        annotate_handshake(head)
