@@ -83,7 +83,7 @@ def annotate_frame(data: bytes) -> Annotated:
     body = data[frame.header_bytes : frame.end]
     plain = bytes(byte ^ mask[i % 4] for i, byte in enumerate(body)) if mask else body
     shown = "··" if mask else _hex(body)
-    parts.append(Part(shown, "payload", *_payload(frame.opcode, plain)))
+    parts.append(Part(shown, "payload", *_payload(frame.opcode, rsv, plain)))
     title = f"WebSocket frame, {frame.end:,} bytes: header {frame.header_bytes} + payload {frame.length:,}"
     return Annotated(title, parts)
 
@@ -115,11 +115,29 @@ def _hex(body: bytes) -> str:
     return body[:8].hex(" ") + (" …" if len(body) > 8 else "")
 
 
-def _payload(opcode: int, plain: bytes) -> tuple[str, str]:
+def _payload(opcode: int, rsv: int, plain: bytes) -> tuple[str, str]:
     size = f"{len(plain):,} bytes"
+    if rsv:  # only the extension knows what they mean
+        return _hex(plain), f"{size}, compressed" if rsv == 4 else size
     if opcode == 8:
+        if len(plain) < 2:
+            return _hex(plain), "no code"
         code = int.from_bytes(plain[:2], "big")
         reason = plain[2:].decode(errors="replace")
-        return f"{code} {reason}".strip(), f"close code: {close_code(code).name}" if plain else "no code"
-    text = plain.decode(errors="replace") if opcode != 2 else _hex(plain)
+        return f"{code} {reason}".strip(), f"close code: {close_code(code).name}"
+    if opcode == 1:
+        text = plain.decode(errors="replace")
+    elif opcode == 2:
+        text = _hex(plain)
+    else:
+        text = _text_or_hex(plain)
     return shortened(_JSON.sub(r"\1…", text)), size
+
+
+def _text_or_hex(plain: bytes) -> str:
+    """Return a payload that may be either: that of a continuation, or of a ping."""
+    try:
+        text = plain.decode()
+    except UnicodeDecodeError:
+        return _hex(plain)
+    return text if text.isprintable() else _hex(plain)

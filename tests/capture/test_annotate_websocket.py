@@ -66,3 +66,25 @@ def test_random_values_are_left_out():
 def test_half_a_frame_is_refused():
     with pytest.raises(MessageError, match="whole WebSocket frame"):
         annotate_frame(b"\x81\x05abc")
+
+
+def payload_of(first: int, payload: bytes) -> tuple[str, str]:
+    part = annotate_frame(bytes([first, len(payload)]) + payload).parts[-1]
+    return part.value, part.comment
+
+
+def test_a_compressed_payload_is_shown_as_bytes():
+    assert payload_of(0xC1, b"\xca\x48\xcd\xc9") == ("ca 48 cd c9", "4 bytes, compressed")
+    assert payload_of(0xA1, b"abc") == ("61 62 63", "3 bytes")  # another extension's
+
+
+@pytest.mark.parametrize("first", [0x80, 0x00, 0x89, 0x8A], ids=["last", "middle", "ping", "pong"])
+def test_what_may_be_text_or_bytes_is_shown_as_what_it_is(first: int):
+    assert payload_of(first, b"grow") == ("grow", "4 bytes")
+    for data in (b"\x00\x01", b"\xff\xfe", b"\xe2\x82"):
+        assert payload_of(first, data) == (data.hex(" "), "2 bytes")
+
+
+@pytest.mark.parametrize(("payload", "value"), [(b"", ""), (b"\x03", "03")])
+def test_a_close_frame_without_a_code_has_none(payload: bytes, value: str):
+    assert payload_of(0x88, payload) == (value, "no code")
