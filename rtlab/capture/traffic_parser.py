@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from rtlab.protocol.http1_message_parser import parse_head, take_body
+from rtlab.errors import MessageError
+from rtlab.protocol.http1_message_parser import Head, NotHttp, parse_head, take_body
 from rtlab.protocol.json_and_messagepack_codecs import parse_json
 from rtlab.protocol.websocket_framing import read_header
 
@@ -131,18 +132,30 @@ def split_traffic(up: bytes, down: bytes) -> tuple[Split, Split]:
     -------
     up, down : Split
         The total of each is the number of bytes of its direction.
+
+    Raises
+    ------
+    MessageError
+        If the bytes are not HTTP/1.x, such as those of a connection with TLS.
     """
+    try:
+        return _split_traffic(up, down)
+    except NotHttp as error:
+        raise MessageError(f"expected HTTP/1.x, got {error}") from None
+
+
+def _split_traffic(up: bytes, down: bytes) -> tuple[Split, Split]:
     splits = Split(), Split()
-    asked: list[str] = []
+    asked: list[Head] = []
     at = 0
     while (head := parse_head(up, at)) is not None:
         body_at = at + head.size
         body, end, whole = take_body(up, body_at, head)
         if not whole:
             break
-        asked.append(head.path.decode("latin-1").partition("?")[0])
+        asked.append(head)
         splits[0].http_bytes += head.size
-        _posted(splits[0], asked[-1], body, end - body_at)
+        _posted(splits[0], _path(head), body, end - body_at)
         at = end
         if head.get(b"upgrade"):
             break
@@ -155,18 +168,26 @@ def split_traffic(up: bytes, down: bytes) -> tuple[Split, Split]:
     return splits
 
 
-def _answers(split: Split, asked: list[str], down: bytes) -> int | None:
+def _path(request: Head) -> bytes:
+    return request.path.partition(b"?")[0]
+
+
+def _answers(split: Split, asked: list[Head], down: bytes) -> int | None:
     """Split the responses; return the offset of the first WebSocket frame, None without an upgrade."""
     at = 0
-    for path in asked:
+    for request in asked:
         head = parse_head(down, at, response=True)
+        while head is not None and head.status < 200 and head.status != 101:
+            split.http_bytes += head.size  # an interim response comes before the final one (RFC 9110 §15.2)
+            at += head.size
+            head = parse_head(down, at, response=True)
         if head is None:
             break
         split.http_bytes += head.size
         at += head.size
         if head.status == 101:
             return at
-        body, end, whole = take_body(down, at, head)
+        body, end, whole = take_body(down, at, head, no_body=request.method == b"HEAD")
         size, at = end - at, end
         if b"text/event-stream" in head.get(b"content-type"):
             unfinished = len(body) - (body.rfind(b"\n\n") + 2 if b"\n\n" in body else 0)
@@ -174,7 +195,7 @@ def _answers(split: Split, asked: list[str], down: bytes) -> int | None:
             split.open_bytes += unfinished
         elif not whole:
             split.open_bytes += size
-        elif path.endswith("/poll") and head.status == 200:
+        elif _path(request).endswith(b"/poll") and head.status == 200 and body:
             split.carry([len(bytes(raw)) for raw in parse_json(body, _PollBody).messages], size)
         else:
             split.framing_bytes += size
@@ -182,8 +203,8 @@ def _answers(split: Split, asked: list[str], down: bytes) -> int | None:
     return None
 
 
-def _posted(split: Split, path: str, body: bytes, size: int) -> None:
-    if not path.endswith("/send"):
+def _posted(split: Split, path: bytes, body: bytes, size: int) -> None:
+    if not path.endswith(b"/send"):
         split.framing_bytes += size
     elif body.startswith(b"["):
         split.carry([len(bytes(raw)) for raw in parse_json(body, list[msgspec.Raw])], size)

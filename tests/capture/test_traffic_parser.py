@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rtlab.capture.tcp_tap import Tap
 from rtlab.capture.traffic_parser import frames, split_traffic
 from rtlab.client.client_factory_by_transport import make_client
+from rtlab.errors import MessageError
 from rtlab.lab.lab import Lab
 from rtlab.protocol.websocket_framing import TEXT, websocket_frame
 
@@ -47,3 +49,24 @@ def test_frames_are_found_at_any_cut(payloads: list[bytes], cut: int):
     assert [frame.length for frame in frames(data)] == [len(payload) for payload in payloads]
     left = max(0, len(data) - cut)
     assert frames(data[:left]) == [frame for frame in frames(data) if frame.end <= left]
+
+
+POLL = b'{"messages":[{"type":"a"}]}'
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(POLL)
+
+
+def test_an_interim_response_and_one_without_a_body_shift_no_pairs():
+    up = b"HEAD /poll HTTP/1.1\r\n\r\nGET /poll HTTP/1.1\r\n\r\n"
+    interim = b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n"
+    down = ANSWER + interim + ANSWER + POLL
+    _, split = split_traffic(up, down)
+    assert (split.messages, split.payload_bytes, split.open_bytes) == (1, len(b'{"type":"a"}'), 0)
+    assert split.total_bytes == len(down)
+
+
+@pytest.mark.parametrize(
+    ("up", "down"), [(b"\x16\x03\x01\x02\x00", b""), (b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x03\x00")]
+)
+def test_what_is_no_http_is_one_error_of_ours(up: bytes, down: bytes):
+    with pytest.raises(MessageError, match=r"expected HTTP/1\.x"):
+        split_traffic(up, down)
