@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -195,3 +197,24 @@ async def test_acknowledgements_that_travel_alone_are_counted_by_the_kernel():
     assert report.acknowledged("webrtc", "send") == pytest.approx(
         report.per_message.loc["webrtc", "send_warm"]
     )
+
+
+async def test_one_message_alone_is_no_distance_between_two():
+    """The run of single messages may be one long: as if all others of a feed of three had come together."""
+    handlers: list[Any] = []
+    seen = SimpleNamespace(split=SimpleNamespace(payload_bytes=0), stream_bytes=0, message_bytes=0)
+
+    async def answer(type: str, payload: Any) -> None:
+        for number, apart in ((0, False), (1, True), (2, False)):
+            seen.split.payload_bytes += 10
+            seen.stream_bytes += 10
+            seen.message_bytes = seen.split.payload_bytes - (0 if apart else 5)
+            handlers[0](SimpleNamespace(payload={"n": number, "last": number == 2}))
+
+    conn = SimpleNamespace(
+        on=lambda type, handler: handlers.append(handler), off=lambda *_: None, request=answer
+    )
+    look = lambda up: copy.deepcopy(seen)  # noqa: E731
+    tapped: Any = SimpleNamespace(transport="longpoll", conn=conn, countable=True, look=look)
+    with pytest.raises(MachineBusy, match="one by one"):
+        await wire._push(tapped, 10, 1, 50.0)  # pyright: ignore[reportPrivateUsage]
