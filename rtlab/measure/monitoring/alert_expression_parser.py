@@ -4,8 +4,9 @@
     p99(rtlab_turn_seconds) > 0.05
     burn(rtlab_handling_seconds, within=0.05, objective=0.99) > 10
 
-A name is a metric, summed over its labels. A condition that cannot be known yet (a rate after one
-scrape) is neither true nor false.
+A name is a metric, summed over its labels; `up` is 1 while the server answers, else 0. A condition that
+cannot be known is neither true nor false: a rate after one scrape, or anything but `up` while the server
+does not answer, because its last numbers are stale.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import ast
 import math
 import operator
+import sys
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -114,7 +116,7 @@ class Expression:
             raise BadExpression("expected fewer parentheses") from None
 
     def holds(self, history: MetricsHistory) -> bool | None:
-        """Return whether the condition holds now; None while that cannot be known yet.
+        """Return whether the condition holds now; None while that cannot be known.
 
         Parameters
         ----------
@@ -171,12 +173,12 @@ def _condition(node: ast.expr) -> Callable[[MetricsHistory], _Truth]:
 def _number(node: ast.expr) -> Callable[[MetricsHistory], float]:
     match node:
         case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
-            constant = float(value)
+            constant = _float(value)
             return lambda h: constant
         case ast.Name(id="up"):
             return lambda h: float(h.up)
         case ast.Name(id=name):
-            return lambda h: h.value(name)
+            return lambda h: h.value(name) if h.up else math.nan
         case ast.UnaryOp(op=ast.USub(), operand=operand):
             inner = _number(operand)
             return lambda h: -inner(h)
@@ -203,7 +205,7 @@ def _call(
         if keyword.arg in ("over", *needs):
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
                 raise BadExpression(f"{function}: expected {keyword.arg}= a number above 0")
-            numbers[keyword.arg] = float(value)
+            numbers[keyword.arg] = _float(value)
         elif isinstance(value, str) and keyword.arg is not None and function not in _OF_HISTOGRAMS:
             labels[keyword.arg] = value
         else:
@@ -212,4 +214,11 @@ def _call(
         raise BadExpression(f"{function}: expected {', '.join(missing)} too")
     if not numbers.get("objective", 0.5) < 1:
         raise BadExpression(f"{function}: expected objective= a share below 1, like 0.99")
-    return lambda h: _apply(function, h, name, numbers, labels)
+    return lambda h: _apply(function, h, name, numbers, labels) if h.up else math.nan
+
+
+def _float(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        raise BadExpression(f"expected numbers up to {sys.float_info.max:.1e}") from None

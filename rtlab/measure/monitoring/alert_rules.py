@@ -136,8 +136,7 @@ class Alerts:
         for rule, expression in zip(self.rules, self._expressions, strict=True):
             key = (rule.name, server)
             try:
-                # While a server does not answer, only rules on `up` apply: its other numbers are stale.
-                holds = expression.holds(history) if history.up or rule.when.startswith("up") else None
+                holds = expression.holds(history)
             except LabError:
                 holds = None  # an older or foreign server, without this metric or histogram bucket
             if not holds:

@@ -53,6 +53,7 @@ def test_a_metric_that_does_not_exist_is_an_error() -> None:
         "rate(1) > 1", "rate(x, **y) > 1", "rate(x, y) > 1", "p99(x, code='1') > 1", "burn(x) > 1",
         "burn(x, within=1, objective=1) > 1", "f(x) > 1", "x > (y := 1)", "x > 1 if y else 2", "\0",
         "x > 1" * 200,
+        "x > 1" + "0" * 350, "rate(x, over=1" + "0" * 350 + ") > 1",  # more than a float holds
         "(" * 190 + "x" + ")" * 190 + " > 1" + "." * 90,
     ],
 )  # fmt: skip

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from rtlab.measure.monitoring.alert_rules import DEFAULT_ALERTS, Alert, Alerts
 from rtlab.measure.monitoring.metrics_rates_and_history import MetricsHistory
+from rtlab.measure.monitoring.prometheus_text_parser import MetricsPage
 from tests.measure.monitoring.test_metrics_rates_and_history import page
 
 DEEP = Alert("deep", "depth > 3", "…", hold=1.0)
@@ -46,3 +47,22 @@ def test_a_rule_of_another_server_knows_nothing() -> None:
     states = {rule.name: alerts.state(rule.name, "a") for rule in DEFAULT_ALERTS}
     assert states.pop("node down") == "quiet"
     assert set(states.values()) == {"no data"}
+
+
+def test_while_a_node_is_down_only_up_is_known_whatever_a_rule_begins_with() -> None:
+    rules = {
+        "uptime_seconds > 100": "no data",
+        "0 == up": "firing",
+        "1 - up > 0": "firing",
+        "value(up) == 0": "no data",  # a function reads the last page
+        "not depth < 3": "no data",
+        "up == 0 or depth > 3": "firing",
+        "up == 0 and depth > 3": "no data",
+        "up == 1 or growth(depth) >= 0": "no data",
+    }
+    alerts, looks = Alerts([Alert(when, when, "…") for when in rules]), MetricsHistory()
+    stale = MetricsPage.parse("depth 9\nuptime_seconds 500\nup 0\n")
+    for at, answer in ((0.0, stale), (1.0, stale), (2.0, None)):
+        looks.add(at, answer)
+    alerts.look("a", looks, 2.0)
+    assert {when: alerts.state(when, "a") for when in rules} == rules
