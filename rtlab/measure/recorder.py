@@ -255,7 +255,8 @@ class Recorder(SampleLog):
         Raises
         ------
         RecordingError
-            For another suffix, for Parquet without pyarrow, or for parameters that are not JSON.
+            For another suffix, for Parquet without pyarrow, for parameters that are not JSON, or for a
+            mark whose time is not finite.
         """
         return write_recording(self.recording(), path, start=self.started)
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import gzip
 import importlib
+import json
+import math
 import platform
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -81,6 +83,7 @@ class _Meta(msgspec.Struct, kw_only=True):
     late: list[tuple[float, float]]
     late_interval: float
     dropped: int
+    samples: int | None = None  # absent from files of older versions
 
 
 def describe_machine() -> dict[str, Any]:
@@ -117,7 +120,8 @@ def write_recording(recording: Recording, path: str | Path, *, start: float = 0.
     Raises
     ------
     RecordingError
-        For another suffix, for Parquet without pyarrow, or for parameters that are not JSON.
+        For another suffix, for Parquet without pyarrow, for parameters that are not JSON, or for a mark
+        whose time is not finite.
     """
     path = Path(path)
     kind = _kind(path)
@@ -132,9 +136,13 @@ def write_recording(recording: Recording, path: str | Path, *, start: float = 0.
         late=[(round(a - start, 7), round(b - start, 7)) for a, b in recording.late.tolist()],
         late_interval=recording.late_interval,
         dropped=recording.dropped,
+        samples=len(recording.rows),
     )
+    if not all(math.isfinite(mark.time) for mark in meta.marks):
+        raise RecordingError("the run has a mark whose time is not finite")
     try:
         header = msgspec.json.encode(meta)
+        json.dumps(msgspec.to_builtins(meta), allow_nan=False)  # msgspec writes NaN and inf as null
     except (TypeError, ValueError, OverflowError) as error:
         raise RecordingError(f"the run's parameters are not plain JSON values: {error}") from error
     frame = _frame(recording.rows, start)
@@ -186,6 +194,8 @@ def read_recording(path: str | Path) -> Recording:
                 data = gzip.decompress(data)
             first, _, body = data.partition(b"\n")
             header = first.removeprefix(_HEADER) if first.startswith(_HEADER) else b""
+            if header and body and not body.endswith(b"\n"):
+                raise RecordingError(f"{path.name} is damaged: its last line has no end")
             from io import BytesIO
 
             frame = pd.read_csv(BytesIO(body)) if header else pd.DataFrame()
@@ -193,6 +203,10 @@ def read_recording(path: str | Path) -> Recording:
             raise RecordingError(f"{path.name} has no rtlab header: was it written by Recorder.save()?")
         meta = msgspec.json.decode(header, type=_Meta)
         rows = _rows(frame, len(meta.series))
+        if meta.samples not in (None, len(rows)):
+            raise RecordingError(
+                f"{path.name} is damaged: expected {meta.samples:,} samples, got {len(rows):,}"
+            )
     except (FileNotFoundError, RecordingError, PermissionError):
         raise
     except Exception as error:
@@ -252,7 +266,17 @@ def _rows(frame: pd.DataFrame, series: int) -> NDArray[Any]:
         raise RecordingError(f"the file is damaged: no column {', '.join(missing)}")
     rows = np.zeros(len(frame), ROW)
     for name in _FIELDS:
-        rows[name.removesuffix("_s").removesuffix("_bytes")] = frame[name].to_numpy()
+        field, values = name.removesuffix("_s").removesuffix("_bytes"), frame[name].to_numpy()
+        if len(values) and not _fits(values, ROW[field]):
+            raise RecordingError(f"the file is damaged: a value of {name} is no whole number in its range")
+        rows[field] = values
     if len(rows) and int(rows["series"].max()) >= series:
         raise RecordingError("the file is damaged: a sample belongs to no series")
     return rows
+
+
+def _fits(values: NDArray[Any], dtype: np.dtype[Any]) -> bool:
+    """Whether values are whole numbers in the range of an unsigned field, which numpy does not check."""
+    if dtype.kind != "u":
+        return True
+    return values.dtype.kind in "iu" and values.min() >= 0 and values.max() <= np.iinfo(dtype).max

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import math
 import sys
 from pathlib import Path
@@ -103,7 +104,12 @@ def test_a_bad_file_is_a_clear_error(tmp_path: Path, name: str, content: bytes, 
         ('"format":1', '"format":99', "format 99"),
         (",size_bytes,", ",sighs,", "no column size_bytes"),
         ("64,2", "64,77", "belongs to no series"),
-        ("64,2", "64,two", "not a readable recorded run"),
+        ("64,2", "64,two", "no whole number"),
+        ("64,2", "64,", "no whole number"),
+        ("64,2", ",2", "no whole number"),
+        ("64,2", "64,65538", "no whole number"),
+        ("64,2", "-1,2", "no whole number"),
+        ("64,2", "64.5,2", "no whole number"),
         ('"index":1', '"index":7', "not numbered from 0"),
     ],
 )
@@ -130,3 +136,33 @@ def test_without_pyarrow_the_error_says_what_to_do(tmp_path: Path, monkeypatch: 
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(RecordingError, match=r"pip install pyarrow.*\.csv\.gz"):
         Recorder().save(tmp_path / "run.parquet")
+
+
+@pytest.mark.parametrize("name", ["run.csv", "run.csv.gz"])
+def test_a_cut_file_is_refused_wherever_it_was_cut(tmp_path: Path, name: str) -> None:
+    path = a_run().save(tmp_path / name)
+    data = gzip.decompress(path.read_bytes()) if name.endswith("gz") else path.read_bytes()
+    for end in range(len(data)):
+        path.write_bytes(gzip.compress(data[:end]) if name.endswith("gz") else data[:end])
+        with pytest.raises(RecordingError):
+            Recorder.load(path)
+
+
+def test_a_file_without_the_number_of_samples_is_still_read(tmp_path: Path) -> None:
+    path = a_run().save(tmp_path / "run.csv")
+    text = path.read_text()
+    assert ',"samples":3}' in text
+    path.write_text(text.replace(',"samples":3}', "}"))
+    assert len(Recorder.load(path)) == 3
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_what_is_not_finite_is_refused_when_it_is_saved(tmp_path: Path, value: float) -> None:
+    path = tmp_path / "a.csv"
+    with pytest.raises(RecordingError, match="parameters are not plain JSON"):
+        Recorder(parameters={"deep": [{"x": value}]}).save(path)
+    recorder = Recorder()
+    recorder.mark("note", at=value)
+    with pytest.raises(RecordingError, match="a mark whose time is not finite"):
+        recorder.save(path)
+    assert not path.exists()
