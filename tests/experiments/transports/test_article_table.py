@@ -52,3 +52,14 @@ def test_each_word_gets_its_number_or_a_dash():
     counted_later = WireReport(costs, 100, 1)
     table = filled_table(stopped, RoundTrips(lines), recorded_matrix(), counted_later)
     assert table.rows[1][3] == "“medium”: ‹204› down, ‹260› up"
+
+
+def test_the_caption_says_whether_the_proxies_were_measured_or_recorded():
+    nothing = Comparison((), [], Recorder(), None, rate=1, size=100, rtt_ms=None)
+    proxies = recorded_matrix()
+    date = proxies.attrs["about"]["date"]
+    assert filled_table(nothing, RoundTrips({}), proxies).caption.endswith(
+        f"proxies: ‹the run recorded on {date}›"
+    )
+    proxies.attrs.clear()  # as `proxy_matrix` returns it
+    assert filled_table(nothing, RoundTrips({}), proxies).caption.endswith("proxies: ‹measured here›")
