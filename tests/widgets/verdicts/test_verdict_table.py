@@ -153,6 +153,8 @@ CHANGES = [
     (("found(0.5)", "found(1.5)"), True),
     (("found(0.5).control(4)", "found([]).control(0.5)"), True),
     (("‹0.7 ms›", "‹12 s›"), True),
+    (('control="late")', 'control="late", kind="recorded")'), True),
+    (('control="late")', 'control="late", kind="computed")'), False),
     (("a push is quick", "a push is slow"), False),
     (("found(0.7, n=20, interval=(0.6, 0.8))", "found(1.7)"), False),
     (("control(5)", "control(0.5)"), False),
