@@ -10,6 +10,7 @@ function render({ model, el }) {
   const answer = document.createElement("output");
   label.htmlFor = input.id = id;
   input.type = "text";
+  input.maxLength = 100; // the kernel takes no more
   input.placeholder = "your number";
   input.autocomplete = "off";
   input.setAttribute("aria-describedby", `${id}-answer`);
@@ -54,7 +55,12 @@ function render({ model, el }) {
     unanswered = 0;
     show();
   };
+  // Each commit is answered: one that changes nothing in the kernel brings no change.
+  const answered = (message) => {
+    if (message.kind === "answer") unanswered = 0;
+  };
   model.on("change", changed);
+  model.on("msg:custom", answered);
   model.on("change:typed", typed);
   input.value = committed;
   show();
@@ -70,6 +76,7 @@ function render({ model, el }) {
   return () => {
     unwatch();
     model.off("change", changed);
+    model.off("msg:custom", answered);
     model.off("change:typed", typed);
   };
 }

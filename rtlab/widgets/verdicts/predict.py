@@ -22,7 +22,8 @@ __all__ = ["Predict", "Reveal", "compare_prediction"]
 
 #: Removes the marks of numbers. The box needs none: no test compares it with a published output.
 _UNMARKED: Final = str.maketrans("", "", "‹›")
-
+#: Longest text that is taken from the page, in characters; js/predict.js accepts no more.
+_LONGEST: Final = 100
 
 #: Wording of the sentence for each origin of a number.
 _KINDS: Final[dict[EvidenceKind, str]] = {
@@ -189,7 +190,13 @@ class Predict(anywidget.AnyWidget):
     def _receive(self, _widget: object, content: object, _buffers: object) -> None:
         text = cast("dict[str, Any]", content).get("commit") if isinstance(content, dict) else None
         if isinstance(text, str):
-            self._on_loop(self.commit, text[:100])
+            # A lone surrogate, which JSON may hold, has no UTF-8 (RFC 3629 §3): it could not be sent back.
+            self._on_loop(self._take, text[:_LONGEST].encode("utf-8", "replace").decode())
+
+    def _take(self, text: str) -> None:
+        """Take a text from the page, and tell the page so: the text may change none of the traits."""
+        self.commit(text)
+        self.send({"kind": "answer"})
 
     def _say(self, text: str, tone: str) -> None:
         self.answer = text

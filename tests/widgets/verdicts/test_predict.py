@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jupyter_client.session import json_packer
 
 from rtlab.errors import RtlabError
 from rtlab.widgets.verdicts.predict import Predict, compare_prediction
@@ -90,6 +91,25 @@ def test_nonsense_from_the_browser_is_ignored(message: object) -> None:
     guess = Predict("How long?")
     guess._handle_custom_msg(message, [])
     assert guess.value is None
+
+
+def test_each_commit_is_answered_even_one_that_changes_nothing() -> None:
+    guess = Predict("How long?", unit="ms")
+    answers: list[object] = []
+    guess.send = lambda content, *_: answers.append(content)  # type: ignore[method-assign]
+    for text in ("7" * 150, "7" * 100):  # cut, and so the same
+        guess._handle_custom_msg({"commit": text}, [])
+    assert guess.typed == "7" * 100
+    guess.reveal(7.0)
+    guess._handle_custom_msg({"commit": "8"}, [])  # too late
+    assert answers == [{"kind": "answer"}] * 3
+
+
+def test_a_lone_surrogate_from_the_browser_can_be_sent_back() -> None:
+    guess = Predict("How long?")
+    guess._handle_custom_msg({"commit": "soon\ud800"}, [])
+    assert guess.tone == "bad"
+    assert json_packer({"typed": guess.typed, "answer": guess.answer})
 
 
 def test_it_says_nothing_without_a_browser(capsys: pytest.CaptureFixture[str]) -> None:

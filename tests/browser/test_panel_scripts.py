@@ -1,0 +1,60 @@
+"""What panels show when their kernel is busy, late or gone, and beside another panel of their kind."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser
+
+from rtlab.widgets.verdicts.predict import Predict
+from tests.browser.bare_page import BarePage, bare_page
+from tests.browser.lab import chromium, open_browser
+
+pytestmark = [pytest.mark.timeout(120), pytest.mark.asyncio(loop_scope="module")]
+
+NOWHERE = "ws://127.0.0.1:9/ws"  # never opened
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def one_browser() -> AsyncIterator[Browser]:
+    if chromium() is None:
+        pytest.skip("no Chromium: install the chromium package")
+    async with open_browser() as running:
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def bare(one_browser: Browser) -> AsyncIterator[BarePage]:
+    async with bare_page(one_browser) as page:
+        yield page
+
+
+# A prediction
+
+
+async def test_a_commit_that_changes_nothing_is_answered_too(bare: BarePage) -> None:
+    shown = await bare.show(Predict("How long?", unit="ms"))
+    field, gone = shown.box.locator("input"), shown.box.locator(".rtlab-gone")
+    await field.fill("5")
+    await field.press("Enter")
+    await bare.pass_time(9)
+    assert await gone.is_visible()
+    await shown.answer()
+    await bare.pass_time(2)
+    assert not await gone.is_visible()
+    await field.fill("6")
+    await field.press("Enter")
+    await shown.heard()
+    await shown.tell({"kind": "answer"})  # as for a text that the kernel cuts to what it has already
+    await bare.pass_time(9)
+    assert not await gone.is_visible()
+
+
+async def test_a_prediction_takes_as_many_characters_as_the_kernel(bare: BarePage) -> None:
+    shown = await bare.show(Predict("How long?"))
+    field = shown.box.locator("input")
+    await field.focus()
+    await bare.page.keyboard.insert_text("1" * 150)
+    assert await field.input_value() == "1" * 100
