@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser
 
+from rtlab.widgets.panels.metrics_board import READINGS, MetricsBoard
 from rtlab.widgets.verdicts.predict import Predict
 from tests.browser.bare_page import BarePage, bare_page
 from tests.browser.lab import chromium, open_browser
@@ -58,3 +60,44 @@ async def test_a_prediction_takes_as_many_characters_as_the_kernel(bare: BarePag
     await field.focus()
     await bare.page.keyboard.insert_text("1" * 150)
     assert await field.input_value() == "1" * 100
+
+
+# A board
+
+
+def board_message(interval: float, values: list[float | None]) -> dict[str, Any]:
+    node = {
+        "name": "node-1",
+        "up": True,
+        "ages": [interval * n for n in reversed(range(len(values)))],
+        "series": dict.fromkeys(READINGS, values),
+    }
+    return {
+        "kind": "board",
+        "seq": 1,
+        "interval": interval,
+        "nodes": [node],
+        "states": [],
+        "fired": [],
+        "summary": "",
+    }
+
+
+def board(interval: float = 0.5) -> MetricsBoard:
+    return MetricsBoard(["http://127.0.0.1:9"], "token", interval=interval, alerts=())
+
+
+@pytest.mark.parametrize(("interval", "permitted"), [(0.5, 8), (10, 30)])
+async def test_a_board_that_polls_seldom_may_be_silent_for_longer(
+    bare: BarePage, interval: float, permitted: float
+) -> None:
+    shown = await bare.show(board(interval))
+    await shown.change(state="running")
+    await shown.tell(board_message(interval, [1.0]))
+    gone, stop = shown.box.locator(".rtlab-gone"), shown.box.get_by_role("button", name="Stop")
+    await bare.pass_time(permitted - 1)
+    assert not await gone.is_visible()
+    assert await stop.is_enabled()
+    await bare.pass_time(3)
+    assert await gone.is_visible()
+    assert await stop.is_disabled()

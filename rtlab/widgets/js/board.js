@@ -84,6 +84,8 @@ function render({ model, el }) {
   leaveKeysToNotebook(stop);
   stop.onclick = () => model.send({ kind: "stop" });
   const status = element("output", { className: "rtlab-status" });
+    // A round of polls takes up to twice the interval if a node does not answer.
+    () => Math.max(SILENT_MS, 3000 * (last?.interval ?? 0)),
   status.setAttribute("aria-live", "polite");
   const label = element("label", { htmlFor: choice.id, textContent: "drawn: " });
   const bar = element("div", { className: "rtlab-row" }, label, choice, stop, status);

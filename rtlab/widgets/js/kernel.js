@@ -4,9 +4,10 @@ const SILENT_MS = 8000; // a running plot sends several batches a second, and at
 
 /**
  * Call `gone(reason)` when the kernel has restarted, died or fallen silent, `gone(null)` when it is back.
- * `silence()` returns the milliseconds since the last message while messages are due, else 0.
+ * `silence()` returns the milliseconds since the last message while messages are due, else 0; `permitted()`
+ * how long it may be.
  */
-function watchKernel(model, silence, gone) {
+function watchKernel(model, silence, gone, permitted = () => SILENT_MS) {
   let live = true;
   let told = false;
   const changed = () => {
@@ -16,7 +17,7 @@ function watchKernel(model, silence, gone) {
   model.on("comm_live_update", changed);
   const timer = setInterval(() => {
     if (!live) return; // of a kernel that is gone, its silence says nothing new
-    const late = silence() > SILENT_MS;
+    const late = silence() > permitted();
     if (late !== told) gone(late ? "No news from the kernel: it is busy, or has ended." : null);
     told = late;
   }, 1000);

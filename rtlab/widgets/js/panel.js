@@ -47,15 +47,17 @@ function copyAsCode(model, title = "these settings as code") {
 
 /**
  * Make a line that says when the kernel has gone; `told(reason)` then disables the controls that need it.
- * Returns the element to append, and a function that ends its updates.
+ * `silence` and `permitted` are those of `watchKernel`. Returns the element to append, and a function that
+ * ends its updates.
  */
-function kernelNotice(model, silence, told) {
+function kernelNotice(model, silence, told, permitted) {
   const notice = element("div", { className: "rtlab-wide rtlab-gone", hidden: true, role: "alert" });
-  const unwatch = watchKernel(model, silence, (reason) => {
+  const tell = (reason) => {
     notice.textContent = reason ?? "";
     notice.hidden = !reason;
     told(reason);
-  });
+  };
+  const unwatch = watchKernel(model, silence, tell, permitted);
   return [notice, unwatch];
 }
 
