@@ -101,3 +101,27 @@ async def test_a_board_that_polls_seldom_may_be_silent_for_longer(
     await bare.pass_time(3)
     assert await gone.is_visible()
     assert await stop.is_disabled()
+
+
+#: How many pixels of the canvas have the first node's colour, #0072B2.
+BLUE = """canvas => {
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  let found = 0;
+  for (let i = 0; i < data.length; i += 4) {
+    found += data[i] < 20 && data[i + 1] === 114 && data[i + 2] === 178;
+  }
+  return found;
+}"""
+
+
+@pytest.mark.parametrize("values", [[5.0], [1.0, None, 5.0, None, 3.0], [None, 5.0, None]])
+async def test_a_reading_without_neighbours_is_drawn(bare: BarePage, values: list[float | None]) -> None:
+    shown = await bare.show(board())
+    canvas = shown.box.locator("canvas")
+    await shown.tell(board_message(0.5, [None] * len(values)))
+    await bare.pass_time(0.1)
+    assert await canvas.evaluate(BLUE) == 0
+    await shown.tell(board_message(0.5, values))
+    await bare.pass_time(0.1)
+    readings = len(values) - values.count(None)
+    assert await canvas.evaluate(BLUE) >= 10 * readings

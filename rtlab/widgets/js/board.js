@@ -58,6 +58,15 @@ function paintBoard(canvas, axis, nodes, name, label, interval, runs) {
         open = true;
       }
     });
+    // A reading between two polls without one is no line: a dot.
+    pen.fillStyle = pen.strokeStyle;
+    const reads = (n) => (values[n] ?? null) !== null;
+    values.forEach((value, n) => {
+      if (!reads(n) || reads(n - 1) || reads(n + 1)) return;
+      pen.beginPath();
+      pen.arc(x(node.ages[n]), y(value), 3, 0, 7);
+      pen.fill();
+    });
     pen.stroke();
   });
   pen.setLineDash([]);
