@@ -9,6 +9,8 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser
 
+from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
+from rtlab.widgets.panels.chat_panel import ChatPanel
 from rtlab.widgets.panels.metrics_board import READINGS, MetricsBoard
 from rtlab.widgets.verdicts.predict import Predict
 from tests.browser.bare_page import BarePage, bare_page
@@ -125,3 +127,21 @@ async def test_a_reading_without_neighbours_is_drawn(bare: BarePage, values: lis
     await bare.pass_time(0.1)
     readings = len(values) - values.count(None)
     assert await canvas.evaluate(BLUE) >= 10 * readings
+
+
+# Two panels of a kind
+
+
+async def test_a_label_belongs_to_the_control_of_its_own_panel(bare: BarePage) -> None:
+    def a_chat() -> ChatPanel:
+        return ChatPanel("lobby", {"Ada": WebSocketConnection(NOWHERE)})
+
+    for made in (board, a_chat):
+        await bare.show(made())
+        await bare.show(made())
+    shown = [bare.page.locator(".shown").nth(n) for n in (0, 1)]
+    for box in shown:
+        assert await box.get_by_label("drawn:").count() == 1
+        await box.get_by_label("drawn:").select_option("cpu")
+    ids = await bare.page.evaluate("[...document.querySelectorAll('[id]')].map(({ id }) => id)")
+    assert len(ids) == len(set(ids)) == 4

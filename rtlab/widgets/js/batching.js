@@ -1,7 +1,6 @@
 // Sliders, numbers and the model's curve. The reader's actions go to the kernel as custom messages: while
 // a cell awaits, JupyterLab delivers only the first save_changes().
 
-let explorers = 0;
 const KNOBS = [
   ["rate", "messages, λ", (value) => `${value.toLocaleString("en")}/s`],
   ["size", "at most, B", (value) => (value === 1 ? "1: no wait" : `${value} a frame`)],
@@ -70,7 +69,7 @@ function paintCurve(canvas, { curve, delay_ms: expected }, found, wait) {
 }
 
 function render({ model, el }) {
-  const id = `rtlab-batching-${(explorers += 1)}-${crypto.getRandomValues(new Uint32Array(1))[0]}`;
+  const id = uniqueId("batching");
   beginPanel(el, "rtlab-batching", "Batching: rate, frame size, wait and round trip");
   keepArrowKeys(el);
   let heard = 0;

@@ -1,7 +1,6 @@
 // Nodes, a chart of one reading over time, and alerts. Each message holds all of the latest polls, so that
 // a tab that was hidden, or a page loaded again, misses nothing.
 
-let boards = 0;
 // The palette of Okabe and Ito, without yellow.
 const NODE_COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"];
 const NODE_DASHES = [[], [6, 3], [2, 2], [8, 3, 2, 3]];
@@ -58,6 +57,7 @@ function paintBoard(canvas, axis, nodes, name, label, interval, runs) {
         open = true;
       }
     });
+    pen.stroke();
     // A reading between two polls without one is no line: a dot.
     pen.fillStyle = pen.strokeStyle;
     const reads = (n) => (values[n] ?? null) !== null;
@@ -67,14 +67,13 @@ function paintBoard(canvas, axis, nodes, name, label, interval, runs) {
       pen.arc(x(node.ages[n]), y(value), 3, 0, 7);
       pen.fill();
     });
-    pen.stroke();
   });
   pen.setLineDash([]);
   return true;
 }
 
 function render({ model, el }) {
-  const id = `rtlab-board-${(boards += 1)}`;
+  const id = uniqueId("board");
   const readings = model.get("readings");
   beginPanel(el, "rtlab-board", "Metrics of all nodes");
   let heard = performance.now();
@@ -85,6 +84,8 @@ function render({ model, el }) {
       if (reason) stop.disabled = true;
       else running();
     },
+    // A round of polls takes up to twice the interval if a node does not answer.
+    () => Math.max(SILENT_MS, 3000 * (last?.interval ?? 0)),
   );
   const choice = element("select", { id: `${id}-choice` });
   choice.append(...readings.map(([value, textContent]) => element("option", { value, textContent })));
@@ -93,8 +94,6 @@ function render({ model, el }) {
   leaveKeysToNotebook(stop);
   stop.onclick = () => model.send({ kind: "stop" });
   const status = element("output", { className: "rtlab-status" });
-    // A round of polls takes up to twice the interval if a node does not answer.
-    () => Math.max(SILENT_MS, 3000 * (last?.interval ?? 0)),
   status.setAttribute("aria-live", "polite");
   const label = element("label", { htmlFor: choice.id, textContent: "drawn: " });
   const bar = element("div", { className: "rtlab-row" }, label, choice, stop, status);

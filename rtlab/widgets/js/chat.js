@@ -1,10 +1,9 @@
 // A room, seen by each of its users. What users write is shown only as textContent, never as HTML.
 
-let chats = 0;
 const LOST_MS = 6000; // the kernel answers within five seconds, or not at all
 
 function render({ model, el }) {
-  const id = `rtlab-chat-${(chats += 1)}`;
+  const id = uniqueId("chat");
   beginPanel(el, "rtlab-chat", `Chat room ${model.get("room")}`);
   // Keep typed keys from JupyterLab: its shortcuts, at the document, would take Enter and capitals.
   el.addEventListener("keydown", (event) => {

@@ -1,10 +1,8 @@
 // Sliders and a cable. The reader's actions go to the kernel as custom messages: while a cell awaits,
 // JupyterLab delivers only the first save_changes().
 
-let panels = 0;
-
 function render({ model, el }) {
-  const id = `rtlab-faults-${(panels += 1)}`;
+  const id = uniqueId("faults");
   beginPanel(el, "rtlab-faults", "Faults between client and server");
   keepArrowKeys(el);
   const looking = keepLooking(model, el);

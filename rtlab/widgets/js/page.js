@@ -234,7 +234,7 @@ function stepsOf() {
 
 function render({ model, el }) {
   beginPanel(el, "rtlab-page", "The page's own transports");
-  const view = crypto.getRandomValues(new Uint32Array(2)).join("-"); // only the clicked view runs steps
+  const view = uniqueId("page"); // only the clicked view runs steps
   const steps = stepsOf();
   let deaf = false;
   const [gone, unwatch] = kernelNotice(model, () => 0, (reason) => {

@@ -6,6 +6,14 @@ function element(tag, properties = {}, ...children) {
   return made;
 }
 
+/**
+ * Return an id that no other element of the page has. It is random, not counted: each widget loads a module
+ * of its own, which would count from 1.
+ */
+function uniqueId(name) {
+  return `rtlab-${name}-${crypto.getRandomValues(new Uint32Array(2)).join("-")}`;
+}
+
 /** Make `el` a panel in which JupyterLab's shortcuts take no keys. */
 function beginPanel(el, className, label) {
   el.classList.add("rtlab-panel", className);

@@ -1,7 +1,5 @@
 // The rooms of a connection. Names and messages are shown only as textContent, never as HTML.
 
-let managers = 0;
-
 function render({ model, el }) {
   beginPanel(el, "rtlab-rooms", "Rooms of a connection");
   // Keep typed keys from JupyterLab: its shortcuts, at the document, would take Enter and capitals.
@@ -15,7 +13,7 @@ function render({ model, el }) {
     deaf = Boolean(reason);
     show();
   });
-  const id = `rtlab-rooms-${(managers += 1)}-${crypto.getRandomValues(new Uint32Array(1))[0]}`;
+  const id = uniqueId("rooms");
   const field = element("input", { type: "text", id, autocomplete: "off", placeholder: "lobby" });
   const join = element("button", { type: "submit", textContent: "Join" });
   const state = element("span");
