@@ -13,7 +13,7 @@ from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConn
 from rtlab.widgets.panels.chat_panel import ChatPanel
 from rtlab.widgets.panels.metrics_board import READINGS, MetricsBoard
 from rtlab.widgets.verdicts.predict import Predict
-from tests.browser.bare_page import BarePage, bare_page
+from tests.browser.bare_page import BarePage, Shown, bare_page
 from tests.browser.lab import chromium, open_browser
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.asyncio(loop_scope="module")]
@@ -145,3 +145,76 @@ async def test_a_label_belongs_to_the_control_of_its_own_panel(bare: BarePage) -
         await box.get_by_label("drawn:").select_option("cpu")
     ids = await bare.page.evaluate("[...document.querySelectorAll('[id]')].map(({ id }) => id)")
     assert len(ids) == len(set(ids)) == 4
+
+
+# A chat
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def chat(bare: BarePage) -> Shown:
+    users = {name: WebSocketConnection(NOWHERE) for name in ("Ada", "Bob")}
+    shown = await bare.show(ChatPanel("lobby", users))
+    await shown.change(entered=True)
+    return shown
+
+
+async def say(chat: Shown, user: str, text: str) -> dict[str, Any]:
+    field = chat.box.get_by_label(f"{user} writes")
+    await field.fill(text)
+    await field.press("Enter")
+    (sent,) = await chat.heard()
+    assert (sent["action"], sent["user"], sent["text"]) == ("say", user, text)
+    return {"kind": "answer", "user": user, "n": sent["n"], "why": ""}
+
+
+async def test_a_late_answer_clears_the_text_and_the_notice(bare: BarePage, chat: Shown) -> None:
+    answer = await say(chat, "Ada", "hi")
+    field, lost = chat.box.get_by_label("Ada writes"), chat.box.get_by_text("no answer from the kernel")
+    await bare.pass_time(7)
+    assert await lost.is_visible()
+    assert await field.input_value() == "hi"
+    await chat.tell(answer)
+    assert await field.input_value() == ""
+    assert await lost.count() == 0
+    await field.fill("hi")
+    await chat.tell(answer)  # of a text that is answered already
+    assert await field.input_value() == "hi"
+
+
+async def test_a_late_answer_leaves_what_was_written_since(bare: BarePage, chat: Shown) -> None:
+    answer = await say(chat, "Ada", "hi")
+    field = chat.box.get_by_label("Ada writes")
+    await bare.pass_time(7)
+    await field.fill("hi there")
+    await chat.tell(answer)
+    assert await field.input_value() == "hi there"
+    assert await chat.box.get_by_text("no answer from the kernel").count() == 0
+    refused = await say(chat, "Ada", "hi there")
+    await bare.pass_time(7)
+    await chat.tell({**refused, "why": "the outbox is full"})
+    assert await field.input_value() == "hi there"
+    assert await chat.box.get_by_text("the outbox is full").is_visible()
+
+
+async def test_each_seat_waits_for_its_own_answer(bare: BarePage, chat: Shown) -> None:
+    await say(chat, "Ada", "hi")
+    bob = await say(chat, "Bob", "ho")
+    await chat.tell(bob)
+    await bare.pass_time(7)
+    assert await chat.box.get_by_text("no answer from the kernel").count() == 1
+    ada = chat.box.get_by_label("Ada writes")
+    assert await ada.is_editable()
+    assert await ada.input_value() == "hi"
+
+
+async def test_two_views_of_a_chat_do_not_take_each_others_answers(bare: BarePage, chat: Shown) -> None:
+    other = await bare.show(chat.widget)
+    await other.change(entered=True)
+    answer = await say(chat, "Ada", "one")
+    theirs = await say(other, "Ada", "two")
+    for view in (chat, other):
+        await view.tell(answer)
+    fields = [view.box.get_by_label("Ada writes") for view in (chat, other)]
+    assert [await field.input_value() for field in fields] == ["", "two"]
+    await other.tell(theirs)
+    assert await fields[1].input_value() == ""

@@ -22,7 +22,6 @@ function render({ model, el }) {
   el.append(gone, head);
 
   let sent = 0;
-  let asked = 0; // when the oldest message without an answer went out
   const seats = model.get("seats").map(({ name }, index) => {
     const users = element("div", { className: "rtlab-users" });
     const log = element("ol", { tabIndex: 0 });
@@ -36,14 +35,16 @@ function render({ model, el }) {
     const form = element("form", {}, field, button);
     const title = element("h4", {}, element("bdi", { textContent: name }));
     el.append(element("section", {}, title, users, log, form, status));
-    const seat = { name, users, log, field, button, status, waits: null, last: 0, why: "" };
+    const seat = { name, users, log, field, button, status, last: 0, why: "" };
+    seat.asked = 0; // when the text that waits for its answer went out; 0 if none waits
+    seat.sent = {}; // the latest text without an answer, and its number; also one that waits no more
     form.onsubmit = (event) => {
       event.preventDefault();
-      if (seat.waits !== null || field.disabled) return;
-      seat.waits = sent += 1;
-      asked ||= performance.now();
+      if (seat.asked || field.disabled) return;
+      seat.asked = performance.now();
+      seat.sent = { text: field.value, n: `${id}-${(sent += 1)}` }; // not the number of another view's text
       field.readOnly = true; // until the kernel has taken the text, so that nothing typed is lost
-      model.send({ action: "say", user: name, text: field.value, n: seat.waits });
+      model.send({ action: "say", user: name, ...seat.sent });
     };
     return seat;
   });
@@ -78,12 +79,13 @@ function render({ model, el }) {
   };
   const answered = (message) => {
     const seat = seats.find(({ name }) => name === message.user);
-    if (message.kind !== "answer" || !seat || seat.waits !== message.n) return;
-    seat.waits = null;
-    asked = 0;
-    seat.field.readOnly = false;
+    if (message.kind !== "answer" || !seat || seat.sent.n !== message.n) return;
     seat.why = message.why;
-    if (!message.why) seat.field.value = "";
+    // After a late answer, the field may hold something new.
+    if (!message.why && seat.field.value === seat.sent.text) seat.field.value = "";
+    seat.asked = 0;
+    seat.sent = {};
+    seat.field.readOnly = false;
     show();
   };
   model.on("change", show);
@@ -92,10 +94,10 @@ function render({ model, el }) {
   const scroll = setTimeout(() => seats.forEach(({ log }) => (log.scrollTop = log.scrollHeight)));
 
   const late = setInterval(() => {
-    if (!asked || performance.now() - asked < LOST_MS) return;
-    asked = 0;
-    for (const seat of seats.filter(({ waits }) => waits !== null)) {
-      seat.waits = null;
+    const lost = seats.filter(({ asked }) => asked && performance.now() - asked >= LOST_MS);
+    if (!lost.length) return;
+    for (const seat of lost) {
+      seat.asked = 0; // its answer may still come, and is then taken
       seat.field.readOnly = false;
       seat.why = "no answer from the kernel: is it busy? The text is still here.";
     }

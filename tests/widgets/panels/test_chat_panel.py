@@ -76,6 +76,7 @@ async def test_two_users_talk_see_each_other_and_leave():
             assert "nothing to send" in await front.say("Bob", "  ", 2)
             assert "2,000" in await front.say("Bob", "x" * 2_001, 3)
             assert "nothing to send" in await front.say("Bob", {"no": "text"}, 4)
+            assert await front.say("Bob", "\ud800", 4)
             front.press(action="say", user="Eve", text="hi", n=5)  # nobody of that name
             front.press(action="jump")
             # What a payload claims of its sender is not believed.
