@@ -11,6 +11,7 @@ from playwright.async_api import Browser
 
 from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.widgets.panels.chat_panel import ChatPanel
+from rtlab.widgets.panels.connection_inspector import ConnectionInspector
 from rtlab.widgets.panels.metrics_board import READINGS, MetricsBoard
 from rtlab.widgets.verdicts.predict import Predict
 from tests.browser.bare_page import BarePage, Shown, bare_page
@@ -218,3 +219,20 @@ async def test_two_views_of_a_chat_do_not_take_each_others_answers(bare: BarePag
     assert [await field.input_value() for field in fields] == ["", "two"]
     await other.tell(theirs)
     assert await fields[1].input_value() == ""
+
+
+# An inspector
+
+
+async def test_a_connection_whose_kernel_has_gone_ages_no_more(bare: BarePage) -> None:
+    shown = await bare.show(ConnectionInspector(WebSocketConnection(NOWHERE)))
+    await shown.answer()
+    await bare.pass_time(0.1)
+    state = shown.box.locator(".rtlab-numbers tr").first
+    first = await state.inner_text()
+    await bare.pass_time(1)
+    second = await state.inner_text()
+    assert first != second
+    await shown.lose_kernel()
+    await bare.pass_time(3)
+    assert await state.inner_text() == second

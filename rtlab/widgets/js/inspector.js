@@ -125,7 +125,8 @@ function render({ model, el }) {
   const [code, forget] = copyAsCode(model, "a connection with these options, as code");
   let last = null;
   let heard = performance.now();
-  const [gone, unwatch] = kernelNotice(model, () => 0, () => {}); // no control here needs the kernel
+  // No control here needs the kernel; but of a connection that went with it, no time goes on.
+  const [gone, unwatch] = kernelNotice(model, () => 0, () => clearInterval(ticking));
   const left = element("div", { className: "rtlab-states" }, canvas, spoken);
   const right = element("div", { className: "rtlab-facts" }, numbers, attempts, closes);
   el.append(gone, left, right, note, more, code);
