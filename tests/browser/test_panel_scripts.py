@@ -10,9 +10,11 @@ import pytest_asyncio
 from playwright.async_api import Browser
 
 from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
+from rtlab.testing.recordings.journal import Journal
 from rtlab.widgets.panels.chat_panel import ChatPanel
 from rtlab.widgets.panels.connection_inspector import ConnectionInspector
 from rtlab.widgets.panels.metrics_board import READINGS, MetricsBoard
+from rtlab.widgets.panels.wire_timeline import WireTimeline
 from rtlab.widgets.verdicts.predict import Predict
 from tests.browser.bare_page import BarePage, Shown, bare_page
 from tests.browser.lab import chromium, open_browser
@@ -236,3 +238,28 @@ async def test_a_connection_whose_kernel_has_gone_ages_no_more(bare: BarePage) -
     await shown.lose_kernel()
     await bare.pass_time(3)
     assert await state.inner_text() == second
+
+
+# A timeline
+
+
+def row(at: float, kind: str = "message") -> list[Any]:
+    return [at, kind, "client", "peer", f"line at {at}", "whole", 1]
+
+
+async def timeline(bare: BarePage) -> Shown:
+    shown = await bare.show(WireTimeline(Journal()))
+    await shown.answer()
+    await bare.pass_time(0.1)
+    return shown
+
+
+async def test_a_click_on_an_empty_timeline_does_not_end_the_following(bare: BarePage) -> None:
+    shown = await timeline(bare)
+    await shown.box.locator("canvas.rtlab-lanes").click()
+    await bare.pass_time(0.1)
+    for seq, at in ((1, 0.0), (2, 1.0)):
+        message = {"kind": "rows", "rows": [row(at)], "kept": 100, "seq": seq, "fresh": seq == 1}
+        await shown.tell(message)
+        await bare.pass_time(0.1)
+    assert "2 of 2" in await shown.box.locator(".rtlab-where").inner_text()

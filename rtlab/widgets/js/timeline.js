@@ -204,7 +204,7 @@ function render({ model, el }) {
 
   const go = (index) => {
     cursor = Math.max(0, Math.min(shown.length - 1, index));
-    following = cursor === shown.length - 1;
+    following = cursor >= shown.length - 1; // also of no rows
     if (playing) playing.at = shown[cursor]?.at ?? 0;
     schedule();
   };
