@@ -254,6 +254,24 @@ async def timeline(bare: BarePage) -> Shown:
     return shown
 
 
+async def test_settings_of_a_timeline_need_no_kernel(bare: BarePage) -> None:
+    shown = await timeline(bare)
+    rows = [row(0.0), row(1.0, "heartbeat"), row(2.0)]
+    await shown.tell({"kind": "rows", "rows": rows, "kept": 100, "seq": 1, "fresh": True})
+    await bare.pass_time(0.1)
+    where = shown.box.locator(".rtlab-where")
+    assert "3 of 3" in await where.inner_text()
+    await shown.box.get_by_label("heartbeats").uncheck()
+    await bare.pass_time(0.1)
+    assert "2 of 2" in await where.inner_text()
+    await shown.box.get_by_label("speed").select_option("2")
+    model = "models[0].state"
+    assert await bare.page.evaluate(f"[{model}.speed, {model}.hide]") == [2, ["heartbeat"]]
+    await shown.answer()  # the kernel comes to know them too
+    assert isinstance(shown.widget, WireTimeline)
+    assert (shown.widget.speed, shown.widget.hide) == (2.0, ["heartbeat"])
+
+
 async def test_a_click_on_an_empty_timeline_does_not_end_the_following(bare: BarePage) -> None:
     shown = await timeline(bare)
     await shown.box.locator("canvas.rtlab-lanes").click()

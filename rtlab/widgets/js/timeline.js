@@ -256,9 +256,14 @@ function render({ model, el }) {
     event.preventDefault();
     toggle();
   };
-  speed.onchange = () => model.send({ set: { speed: Number(speed.value) } });
+  // Here at once, so that a setting needs no kernel; and there, for the code to copy.
+  const set = (name, value) => {
+    model.set(name, value);
+    model.send({ set: { [name]: value } });
+  };
+  speed.onchange = () => set("speed", Number(speed.value));
   for (const { box } of kinds)
-    box.onchange = () => model.send({ set: { hide: kinds.filter((k) => !k.box.checked).map((k) => k.kind) } });
+    box.onchange = () => set("hide", kinds.filter((k) => !k.box.checked).map((k) => k.kind));
   canvas.onclick = (event) => go(first + Math.floor((event.offsetY - HEAD) / ROW));
   const scrub = (event) => {
     if (event.buttons !== 1 || !shown.length) return;
