@@ -122,7 +122,7 @@ class Packer:
         Returns
         -------
         header : dict
-            Plain JSON: the right edge, series, new marks, late stretches.
+            Plain JSON: the right edge, series, new marks and how many there ever were, late stretches.
         points : memoryview
             The drawn points, an array of `POINT`.
         """
@@ -141,6 +141,7 @@ class Packer:
             "stride": max(1, round(fresh / len(rows))) if len(rows) else 1,
             "series": self._series(),
             "marks": self._new_marks(),
+            "marked": recorder.marked,
             "late": self._new_stretches(now),
         }
         points = self._points(rows)

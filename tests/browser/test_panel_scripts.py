@@ -10,7 +10,9 @@ import pytest_asyncio
 from playwright.async_api import Browser
 
 from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
+from rtlab.measure.recorder import Recorder
 from rtlab.testing.recordings.journal import Journal
+from rtlab.widgets.live_latency_plot import LatencyPlot
 from rtlab.widgets.panels.chat_panel import ChatPanel
 from rtlab.widgets.panels.connection_inspector import ConnectionInspector
 from rtlab.widgets.panels.metrics_board import READINGS, MetricsBoard
@@ -281,3 +283,16 @@ async def test_a_click_on_an_empty_timeline_does_not_end_the_following(bare: Bar
         await shown.tell(message)
         await bare.pass_time(0.1)
     assert "2 of 2" in await shown.box.locator(".rtlab-where").inner_text()
+
+
+# A plot
+
+
+async def test_a_plot_counts_all_events_also_those_that_it_no_longer_has(bare: BarePage) -> None:
+    recorder = Recorder()
+    for n in range(250):
+        recorder.mark("fault", str(n))
+    shown = await bare.show(LatencyPlot(recorder))
+    await shown.answer()
+    await bare.pass_time(1)
+    assert (await shown.box.locator("summary").inner_text()).startswith("Events: 250. Last:")

@@ -62,6 +62,7 @@ def test_each_sample_mark_and_stretch_travels_once() -> None:
     again = packer.pack(now=0.6)
     assert len(points(again)) == 2
     assert len(again[0]["marks"]) == 2
+    assert [header["marked"] for header, _ in (first, second, again)] == [1, 2, 2]
 
 
 @settings(max_examples=40)

@@ -161,14 +161,14 @@ class Controls {
 
   /** Show the events: the last one in a line, and the latest 50 when that is opened. */
   told() {
-    const { marks } = this.store;
+    const { marks, marked } = this.store;
     const newest = marks.at(-1);
-    const seen = newest ? `${marks.length} ${newest[0]}` : "";
+    const seen = newest ? `${marked} ${newest[0]}` : "";
     this.events.hidden = !newest;
     if (seen === this.listed) return;
     this.listed = seen;
     const line = ([t, kind, text]) => `${t.toFixed(2)} s  ${markText(kind, text)}`;
-    this.last.textContent = newest ? `Events: ${marks.length}. Last: ${line(newest)}` : "";
+    this.last.textContent = newest ? `Events: ${marked}. Last: ${line(newest)}` : "";
     this.list.replaceChildren(...marks.toReversed().slice(0, 50).map((mark) => make("li", "", {}, line(mark))));
   }
 

@@ -42,7 +42,8 @@ class Store {
     this.lines = []; // per series a Ring of percentiles over time
     this.stats = [];
     this.ranked = false; // whether there ever were percentiles
-    this.marks = [];
+    this.marks = []; // the latest 200
+    this.marked = 0; // how many there ever were
     this.late = [];
     this.now = 0;
     this.total = 0;
@@ -58,6 +59,7 @@ class Store {
     this.stride = header.stride;
     this.series = header.series;
     this.marks = this.marks.concat(header.marks).slice(-200);
+    this.marked = header.marked;
     this.late = this.late.concat(header.late).slice(-3000);
     this.takePoints(buffer);
     for (const [t, stats] of header.earlier ?? []) this.takeStats(stats, t);
