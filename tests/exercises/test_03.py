@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import json
+import re
+from types import SimpleNamespace
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 
@@ -30,6 +34,44 @@ def defined(name: str, **names: Any) -> Any:
     raise AssertionError(f"no cell of {NAME} defines {name}")
 
 
+async def test_the_bare_client_comes_back_never_sooner_than_the_server_said():
+    """HTML standard §9.2.3: after each loss the reconnection time, and, if wanted, some more."""
+    delays: list[float] = []
+    highest: list[float] = []
+    answers = iter((b"retry: 400\n\n", None, None, b"retry: 50\n\n"))
+
+    async def sleep(seconds: float) -> None:
+        delays.append(seconds)
+
+    def uniform(low: float, high: float) -> float:
+        highest.append(high)
+        return low
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        body = next(answers, b"")
+        if body is None:
+            return httpx.Response(503)
+        return httpx.Response(
+            200, content=body, headers={"Content-Type": "text/event-stream"} if body else {}
+        )
+
+    def client(**options: Any) -> httpx.AsyncClient:
+        return httpx.AsyncClient(transport=httpx.MockTransport(answer), **options)
+
+    follow = defined(
+        "follow",
+        asyncio=SimpleNamespace(sleep=sleep),
+        random=SimpleNamespace(uniform=uniform),
+        httpx=SimpleNamespace(AsyncClient=client, Timeout=httpx.Timeout, TransportError=httpx.TransportError),
+        Decoder=defined("Decoder", re=re),
+    )
+    async with asyncio.timeout(20):
+        assert await follow("http://prices.test/", print, cap=1.0) == (200, "")
+    assert delays == [0.4, 0.4, 0.4, 0.05]
+    # The first wait is spread by a half; after a failure, the room for more grows up to the cap.
+    assert highest == [1.5, 1.5, 0.8, 1.5, 1.0, 1.5]
+
+
 async def test_exercise_1():
     names = await run(NAME, 1)
     assert names["reports"] == ["the session has expired: direct messages may be missing"]
@@ -39,8 +81,6 @@ async def test_exercise_1():
 
 
 async def test_exercise_2():
-    import re
-
     decoder = defined("Decoder", re=re)
     limited = (await run(NAME, 2, Decoder=decoder))["LimitedDecoder"]
     stream = "id: 1\r\ndata: grüße\r\ndata: 2\r\n\r\ndata: 3\r\r".encode()
