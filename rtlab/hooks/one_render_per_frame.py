@@ -85,31 +85,48 @@ class FrameClock:
     ----------
     interval : float
         Length of a frame in seconds. The timer runs only while a component waits to be rendered.
+    loop : asyncio.AbstractEventLoop, optional
+        The event loop that the components render on; None: the one that runs when `ask` is called.
     """
 
-    def __init__(self, interval: float = FRAME) -> None:
+    def __init__(self, interval: float = FRAME, *, loop: asyncio.AbstractEventLoop | None = None) -> None:
         self.frames = 0
         self._interval = interval
+        # Weak: `_CLOCKS` drops a clock when its loop is dropped, so the clock must not keep the loop.
+        self._loop = None if loop is None else weakref.ref(loop)
         self._waiting: dict[Rendered, None] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
 
     def ask(self, one: Rendered) -> None:
-        """Render `one` with the next frame. Call this only on the clock's own loop."""
+        """Render `one` with the next frame. With a loop of its own, the clock may be asked on any thread."""
         self._waiting[one] = None
-        if self._timer is None:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_at(max(loop.time(), self._due), self._frame)
+        try:
+            here = asyncio.get_running_loop()
+        except RuntimeError:
+            here = None
+        home = here if self._loop is None else self._loop()
+        if here is home:
+            self._start()
+        elif home is not None and not home.is_closed():  # a click in a subshell of JupyterLab
+            home.call_soon_threadsafe(self._start)
 
     def forget(self, one: Rendered) -> None:
-        """Cancel the pending render of `one`, if there is one."""
+        """Cancel the pending render of `one`, if there is one; on any thread."""
         self._waiting.pop(one, None)
+
+    def _start(self) -> None:
+        if self._timer is None and self._waiting:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_at(max(loop.time(), self._due), self._frame)
 
     def _frame(self) -> None:
         loop = asyncio.get_running_loop()
         began = loop.time()
         self._timer = None
-        waiting, self._waiting = self._waiting, {}
+        waiting = [*self._waiting]
+        for one in waiting:  # one by one: another thread may ask meanwhile, and its request must stay
+            self._waiting.pop(one, None)
         self.frames += 1
         with ExitStack() as ends:
             for tree in {id(one.tree): one.tree for one in waiting}.values():
@@ -133,5 +150,5 @@ def frame_clock(loop: asyncio.AbstractEventLoop) -> FrameClock:
     """Return the frame clock of this event loop; each loop has one."""
     clock = _CLOCKS.get(loop)
     if clock is None:
-        clock = _CLOCKS[loop] = FrameClock()
+        clock = _CLOCKS[loop] = FrameClock(loop=loop)
     return clock

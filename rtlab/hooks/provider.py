@@ -14,7 +14,8 @@ import reacton
 import reacton.core
 import reacton.ipywidgets
 
-from rtlab.errors import InvalidState
+from rtlab.client.user_callback_errors import call, check_callback
+from rtlab.errors import InvalidState, describe
 from rtlab.hooks.one_render_per_frame import frame_clock, home_loop
 from rtlab.hooks.shared_connections import ConnectionFactory
 from rtlab.hooks.state_store_and_watchers import Store, Watcher
@@ -120,6 +121,8 @@ def WebSocketProvider(  # noqa: N802  a component
 
         reacton.render(WebSocketProvider(lab.ws_url, [Users()], room_id="lobby"))
     """
+    if filter is not None:
+        check_callback(filter, "filter")
     clock = frame_clock(home_loop())
 
     def new_store() -> Store:
@@ -142,7 +145,14 @@ def WebSocketProvider(  # noqa: N802  a component
 
     def seen(message: Message) -> bool:
         ours = room_id is None or message.room_id == room_id
-        return ours and message.type not in _ANSWERS and (filter is None or bool(filter(message)))
+        if not ours or message.type in _ANSWERS or filter is None:
+            return ours and message.type not in _ANSWERS
+        wanted, error = call(filter, message)
+        if error is None:
+            wanted, error = call(bool, wanted)
+        if error is not None:  # as in `use_websocket`, the message is shown all the same
+            store.fail(f"filter raised {describe(error)} on a {message.type!r} message")
+        return error is not None or bool(wanted)
 
     subscription = use_subscription(
         url,
@@ -154,7 +164,7 @@ def WebSocketProvider(  # noqa: N802  a component
             on_message=lambda message: store.dispatch(action_of(message)),
             on_open=opened,
             on_close=closed,
-            on_error=lambda event: store.fail(str(getattr(event, "message", event))),
+            on_error=lambda event: store.fail(subscription.feed.error or str(event)),
         ),
         options=options,
         renders_messages=False,

@@ -187,7 +187,7 @@ class SharedConnection:
             await self.conn.connect()
         except (RtlabError, OSError, ValueError, TypeError) as failed:
             error = failed
-            self._tell(lambda one: one.failed(str(error), error))
+            self._tell(lambda one: one.failed(str(error) or describe(error), error))
             self._tell(lambda one: one.moved(self.conn.state.value))
 
     async def _close(self) -> None:
@@ -221,11 +221,8 @@ class SharedConnection:
         if event.will_reconnect and not again:
             self._registry.spawn(self._stay_away())
         elif not again and event.code != 1000:
-            self._tell(
-                lambda one: one.failed(
-                    f"closed with {event.code}: {event.reason}", NotConnected(event.reason)
-                )
-            )
+            text = f"closed with {event.code}: {event.reason}".removesuffix(": ")
+            self._tell(lambda one: one.failed(text, NotConnected(text)))
 
     async def _stay_away(self) -> None:
         await self.conn.close()

@@ -9,6 +9,7 @@ from typing import Any, Final
 from rtlab.client.user_callback_errors import call
 from rtlab.errors import NotConnected, describe
 from rtlab.hooks.one_render_per_frame import FrameClock, Rendered
+from rtlab.hooks.unrendered_messages import same
 from rtlab.hooks.websocket_reducer import Action, Reducer, WebSocketState, reduced, websocket_reducer
 
 __all__ = ["Store", "Watcher"]
@@ -40,8 +41,9 @@ class Watcher:
         return self._seen
 
     def render(self) -> None:
-        """Render the component if the selected part has changed since `look`."""
-        if self._seen is _UNSEEN or not bool(self.select(self.store.state) == self._seen):
+        """Render the component if the selected part has changed since `look`, or ``select`` raises."""
+        part, error = call(self.select, self.store.state)
+        if error is not None or not same(part, self._seen):  # the render shows what `select` raises
             self._render()
 
 
@@ -122,7 +124,7 @@ class Store:
     def _set(self, state: WebSocketState) -> None:
         if state is not self.state:
             self.state = state
-            for watcher in self._watchers:
+            for watcher in tuple(self._watchers):  # another thread may mount a component meanwhile
                 self._clock.ask(watcher)
 
 

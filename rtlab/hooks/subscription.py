@@ -196,6 +196,8 @@ class Subscription:
             self._call(self.callbacks.on_message, message)
         if fresh and self._renders_messages:
             self._clock.ask(self)
+        elif fresh:
+            self.feed.commit(1)  # no render would take it: it must not be kept for one
 
     def opened(self, event: Connected) -> None:
         """Note that the connection is open."""

@@ -7,13 +7,32 @@ from typing import Any, Final
 
 import msgspec
 
-from rtlab.client.user_callback_errors import check_callback, refuse_coroutine
+from rtlab.client.user_callback_errors import call, check_callback, refuse_coroutine
 from rtlab.errors import describe
 from rtlab.protocol.message_format import Message
 
-__all__ = ["Look", "UnrenderedMessages"]
+__all__ = ["Look", "UnrenderedMessages", "same"]
 
 _NOTHING: Final = object()
+
+
+def same(a: object, b: object) -> bool:
+    """Return whether two selected parts are the same; parts that cannot be compared are different.
+
+    Parameters
+    ----------
+    a, b : any
+        What ``select`` returned. The comparison of two arrays of numpy, for example, has no truth value.
+
+    Examples
+    --------
+    >>> same(1, 1.0), same("a", "b")
+    (True, False)
+    """
+    if a is b:
+        return True
+    equal, _ = call(lambda: bool(a == b))
+    return equal is True
 
 
 class Look(msgspec.Struct, frozen=True):
@@ -93,9 +112,9 @@ class UnrenderedMessages:
                 if look.select is not None:
                     value = look.select(message)
                     refuse_coroutine(value, "select")
-                    if self._before is not _NOTHING and bool(value == self._before):
+                    before, self._before, self.value = self._before, value, value
+                    if same(value, before):
                         return False
-                    self._before = self.value = value
             except (KeyboardInterrupt, SystemExit):
                 raise
             except BaseException as error:  # as in `call`: CancelledError too is the user's own

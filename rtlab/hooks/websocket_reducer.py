@@ -42,7 +42,12 @@ class WebSocketState(msgspec.Struct, frozen=True):
     error : str or None
         What went wrong, in one sentence; None if nothing did.
     max_messages : int
-        How many messages `messages` keeps.
+        How many messages `messages` keeps, at least one.
+
+    Raises
+    ------
+    ValueError
+        If `max_messages` is below 1.
     """
 
     is_connected: bool = False
@@ -50,6 +55,10 @@ class WebSocketState(msgspec.Struct, frozen=True):
     active_users: tuple[str, ...] = ()
     error: str | None = None
     max_messages: int = 100
+
+    def __post_init__(self) -> None:
+        if self.max_messages < 1:
+            raise ValueError(f"expected max_messages >= 1, got {self.max_messages}")
 
 
 class Action(msgspec.Struct, frozen=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import numpy as np
 import pytest
 import reacton
 import reacton.ipywidgets as w
@@ -11,7 +12,8 @@ import reacton.ipywidgets as w
 from rtlab.errors import ConnectFailed, InvalidState
 from rtlab.hooks.one_render_per_frame import FrameClock
 from rtlab.hooks.provider import WebSocketProvider, use_websocket_context
-from rtlab.hooks.state_store_and_watchers import Store
+from rtlab.hooks.state_store_and_watchers import Store, Watcher
+from rtlab.hooks.subscription import Subscription
 from rtlab.hooks.websocket_reducer import Action, WebSocketState, replay, websocket_reducer
 from rtlab.protocol.message_format import Message
 from rtlab.testing.in_memory.memory_transport import MemoryTransport
@@ -181,3 +183,124 @@ def test_a_message_always_changes_the_state():
 def test_an_unknown_action_is_refused():
     with pytest.raises(ValueError, match="expected an action out of CONNECT"):
         websocket_reducer(None, type("Forged", (), {"type": "__init__"})())
+
+
+async def test_a_provider_keeps_no_message_for_a_render_that_never_comes(monkeypatch):
+    server, seen, made = Server(), [], []
+    monkeypatch.setattr(
+        "rtlab.hooks.use_websocket.Subscription",
+        lambda *args, **options: made.append(Subscription(*args, **options)) or made[-1],
+    )
+    async with rendered(WebSocketProvider(URL, [watcher(seen)], connect=server, max_messages=10)):
+        await until(lambda: seen[-1].is_connected)
+        for n in range(50):
+            server.made[0].push(Message("chat", n))
+        await until(lambda: seen[-1].messages and seen[-1].messages[-1].payload == 49)
+        assert made[-1].feed.taken == 50
+        assert made[-1].feed.pending() == ()
+
+
+def dispatch_inside_a_loop(store, action):
+    async def dispatch():
+        store.dispatch(action)
+
+    asyncio.run(dispatch())
+
+
+def dispatch_without_a_loop(store, action):
+    store.dispatch(action)
+
+
+@pytest.mark.parametrize("click", [dispatch_inside_a_loop, dispatch_without_a_loop])
+async def test_a_click_on_another_thread_renders_on_the_connections_loop(click):
+    server, seen = Server(), []
+    async with rendered(WebSocketProvider(URL, [watcher(seen)], connect=server)):
+        await until(lambda: seen[-1].is_connected)
+        await asyncio.to_thread(click, seen[-1].store, Action("USERS_UPDATE", ["ada"]))
+        await until(lambda: seen[-1].active_users == ("ada",))
+        server.made[0].push(Message("chat", "and the next"))
+        await until(lambda: bool(seen[-1].messages))
+
+
+@pytest.mark.parametrize("error", [KeyError, asyncio.CancelledError])
+async def test_a_filter_that_raises_hides_nothing_and_the_state_says_so(error):
+    server, seen = Server(), []
+
+    def broken(message):
+        raise error("no such field")
+
+    async with rendered(WebSocketProvider(URL, [watcher(seen)], connect=server, filter=broken)):
+        await until(lambda: seen[-1].is_connected)
+        server.made[0].push(Message("chat", 1))
+        await until(lambda: bool(seen[-1].messages))
+        assert f"filter raised {error.__name__}" in seen[-1].error
+
+
+async def test_a_filter_whose_answer_has_no_truth_value_hides_nothing_and_the_state_says_so():
+    server, seen = Server(), []
+    arrays = {"filter": lambda message: np.zeros(2)}
+    async with rendered(WebSocketProvider(URL, [watcher(seen)], connect=server, **arrays)):
+        await until(lambda: seen[-1].is_connected)
+        server.made[0].push(Message("chat", 1))
+        await until(lambda: bool(seen[-1].messages))
+        assert "filter raised ValueError" in seen[-1].error
+
+
+async def test_a_coroutine_function_as_filter_is_refused_in_the_render():
+    async def never_awaited(message):
+        return True
+
+    with pytest.raises(TypeError, match="filter is called and not awaited"):
+        reacton.render(WebSocketProvider(URL, [], connect=Server(), filter=never_awaited), handle_error=False)
+    await turns()
+
+
+async def test_an_error_without_a_text_is_told_by_its_name():
+    def broken(url, **options):
+        raise ValueError
+
+    seen = []
+    async with rendered(WebSocketProvider(URL, [watcher(seen)], connect=broken)):
+        await until(lambda: seen[-1].error is not None)
+        assert seen[-1].error == "ValueError()"
+
+
+async def test_a_close_without_a_reason_is_told_by_its_code():
+    server, seen = Server(), []
+    options = {"max_reconnect_attempts": 0}
+    async with rendered(WebSocketProvider(URL, [watcher(seen)], connect=server, options=options)):
+        await until(lambda: seen[-1].is_connected)
+        server.made[0].drop(4001, "")
+        await until(lambda: seen[-1].error is not None)
+        await turns()
+        assert seen[-1].error == "closed with 4001"
+
+
+async def test_a_selected_array_renders_and_one_that_stays_the_same_object_does_not():
+    clock, renders = FrameClock(), []
+    store, kept = Store(clock), np.zeros(2)
+    one = Watcher(store, None, lambda: renders.append(1))
+    one.select = lambda state: kept
+    one.look()
+    one.render()
+    assert renders == []
+    one.select = lambda state: np.zeros(
+        2
+    )  # two arrays have no single answer to ==, so they count as different
+    one.render()
+    assert renders == [1]
+
+
+async def test_a_select_that_raises_is_rendered_so_that_the_component_shows_it():
+    renders = []
+    one = Watcher(Store(FrameClock()), None, lambda: renders.append(1))
+    one.look()
+    one.select = lambda state: state.no_such_field
+    one.render()
+    assert renders == [1]
+
+
+@pytest.mark.parametrize("max_messages", [0, -1])
+def test_a_state_that_keeps_no_message_is_refused(max_messages):
+    with pytest.raises(ValueError, match=f"max_messages >= 1, got {max_messages}"):
+        WebSocketState(max_messages=max_messages)

@@ -123,6 +123,17 @@ async def test_a_filter_that_raises_hides_nothing_and_says_so(name, error):
         assert f"filter or select raised {error.__name__}" in seen[-1].error
 
 
+async def test_arrays_that_select_returns_are_shown_without_an_error():
+    server, seen = Server(), []
+    async with rendered(probe(server, seen, select=lambda message: np.array(message.payload))()):
+        await until(lambda: bool(server.made))
+        for payload in ([1, 2], [3, 4]):
+            server.made[0].push(Message("tick", payload))
+        await until(lambda: seen[-1].last_message == Message("tick", [3, 4]))
+        assert seen[-1].error is None
+        assert seen[-1].value.tolist() == [3, 4]
+
+
 @pytest.mark.parametrize("error", [ZeroDivisionError, asyncio.CancelledError])
 async def test_a_callback_that_raises_keeps_nothing_from_the_other_components(error):
     server, first, second, heard = Server(), [], [], []
