@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from rtlab.figures.chart_style.labels import LABELS, readable
-from rtlab.figures.chart_style.matplotlib_style import FAINT, INK, Chart, dress, say_empty
+from rtlab.figures.chart_style.matplotlib_style import FAINT, INK, Chart, dress, legend_label, say_empty
 from rtlab.figures.chart_style.palette import EVENT_COLORS, PALETTE, color_of
 from rtlab.measure.statistics.percentiles import FEWEST_RANKED, percentiles
 
@@ -140,11 +140,13 @@ def latency_figure(
     when = LABELS["time" if order == "received" else "intended"]
     dress(axes, title=title, xlabel=when, ylabel=LABELS[mode], log_y=log_y)
     qs = (50, 95, 99) if p95 else (50, 99)
-    drawn = [
-        _draw_series(axes, recorder, recorder.series[name], mode, max_points, qs, order) for name in names
-    ]
-    if not any(drawn):
-        reasons = [recorder.series[name].no_clock for name in names]
+    chosen = [recorder.series[name] for name in names]
+    below = log_y and _none_above_zero(recorder, chosen, mode)
+    drawn = [not below and _draw_series(axes, recorder, one, mode, max_points, qs, order) for one in chosen]
+    if below:
+        say_empty(axes, "no sample is above zero:\na logarithmic axis shows none. Use log_y=False.")
+    elif not any(drawn):
+        reasons = [one.no_clock for one in chosen]
         if reason := next((text for text in reasons if text), ""):
             axes.text(
                 0.5, 0.5, reason, ha="center", va="center", transform=axes.transAxes, color=FAINT, wrap=True
@@ -162,6 +164,14 @@ def latency_figure(
     if any(drawn):
         _draw_legend(chart, axes)
     return chart
+
+
+def _none_above_zero(recorder: Recorder, chosen: Iterable[Series], mode: str) -> bool:
+    """Return whether there are samples, and none that a logarithmic axis can show."""
+    rows = recorder.since(0).rows
+    values = recorder.measures(rows[np.isin(rows["series"], [one.index for one in chosen])])[mode]
+    values = values[~np.isnan(values)]
+    return bool(len(values)) and not bool((values > 0).any())
 
 
 def _draw_series(
@@ -207,18 +217,18 @@ def _draw_series(
         axes.scatter(times[top], values[top], s=20, color=color, linewidths=0, zorder=4)
     if hollow.any() and _LATENESS not in axes.get_legend_handles_labels()[1]:
         axes.scatter([], [], label=_LATENESS, ec=FAINT, **_HOLLOW)
-    kind = " (round trip)" if series.round_trip else ""
+    shown = legend_label(series.name) + (" (round trip)" if series.round_trip else "")
     if order_by == "intended" or large:
         # Running percentiles rank the samples that had arrived by a time: they have no line by send time.
         names = {50: "median", 100: "highest"} if large else {q: f"p{q}" for q in qs}
         whole = [f"{name}  {readable(percentiles(values, (q,))[0])} ms" for q, name in names.items()]
-        label = "\n".join([f"{series.name}{kind}  whole run, n = {len(values):,}", *whole])
+        label = "\n".join([f"{shown}  whole run, n = {len(values):,}", *whole])
         axes.scatter([], [], s=24, color=color, label=label)
         return True
     at, lines = trailing_percentiles(times[order], values[order], qs)
     for column, q in enumerate(qs):
         (overall,) = percentiles(values, (q,))
-        label = f"{series.name}{kind}  whole run, n = {len(values):,}\np50" if q == 50 else f"p{q}"
+        label = f"{shown}  whole run, n = {len(values):,}\np50" if q == 50 else f"p{q}"
         axes.plot(
             at,
             lines[:, column],
@@ -259,7 +269,7 @@ def _draw_marks(axes: Axes, recorder: Recorder, end: float, since: float) -> Non
             color=color,
             linewidth=1.2,
             linestyle="--" if mark.kind == "reconnecting" else "-",
-            label=None if mark.kind in said else mark.kind,
+            label=None if mark.kind in said else legend_label(mark.kind),
         )
         before = said.get(mark.kind)
         said[mark.kind] = mark.text

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rtlab.figures.chart_style.matplotlib_style import INK, Chart, dress
+from rtlab.figures.chart_style.matplotlib_style import INK, Chart, dress, legend_label
 from rtlab.figures.chart_style.palette import PALETTE, SERIES_CYCLE
 
 __all__ = ["guesses_figure", "lengths_figure"]
@@ -79,7 +79,7 @@ def lengths_figure(lengths: Sequence[int], sent: Mapping[str, Sequence[int]], *,
     chart = Chart(9, 3.2, about=f"bytes encrypted over bytes written: {', '.join(sent)}")
     axes: Any = dress(chart.add_subplot(), title=title, xlabel="bytes of the text", ylabel="bytes encrypted")
     for (name, found), color in zip(sent.items(), SERIES_CYCLE, strict=False):
-        axes.plot(lengths, found, color=color, drawstyle="steps-post", label=name)
+        axes.plot(lengths, found, color=color, drawstyle="steps-post", label=legend_label(name))
     axes.set_ylim(0)
     axes.legend(frameon=False, fontsize=9, labelcolor=INK)
     return chart

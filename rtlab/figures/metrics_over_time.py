@@ -5,8 +5,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from rtlab.figures.chart_style.matplotlib_style import INK, Chart, dress, say_empty
+from rtlab.figures.chart_style.matplotlib_style import INK, Chart, dress, legend_label, say_empty
 from rtlab.figures.chart_style.palette import PALETTE, color_of
 
 __all__ = ["readings_figure"]
@@ -49,7 +50,8 @@ def readings_figure(
     for index, (name, points) in enumerate(readings.items()):
         shown = [(at, ms) for at, ms in points if 0 < ms < float("inf")]
         if shown:
-            axes.step(*zip(*shown, strict=True), where="post", color=color_of(name, index), label=name)
+            seen: dict[str, Any] = {"color": color_of(name, index), "label": legend_label(name)}
+            axes.step(*zip(*shown, strict=True), where="post", **seen)
     if not axes.lines:
         say_empty(axes)
         return chart

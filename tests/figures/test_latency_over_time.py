@@ -200,3 +200,25 @@ def test_by_intended_time_a_stall_is_a_falling_line():
     assert axes.get_xlabel() == "intended send time (s)"
     with pytest.raises(ValueError, match="order is"):
         latency_figure(recorder, order="sent")
+
+
+def test_a_series_whose_name_begins_with_an_underscore_is_in_the_legend() -> None:
+    recorder = Recorder(clock=lambda: 0.0)
+    for n in range(40):
+        recorder.record("_echo", ts=n / 10, sent=n / 10, received=n / 10 + 1e-3)
+    recorder.mark("_mine", at=1.0)
+    (legend,) = latency_figure(recorder).legends
+    texts = [text.get_text().strip() for text in legend.get_texts()]
+    assert any(text.startswith("_echo  whole run") for text in texts)
+    assert "_mine" in texts
+
+
+@pytest.mark.parametrize("lateness", [0.0, -0.5])
+def test_a_logarithmic_axis_without_a_number_above_zero_says_so(lateness: float) -> None:
+    recorder = Recorder(clock=lambda: 0.0)
+    for n in range(40):
+        recorder.record("echo", ts=n / 10, sent=n / 10 + lateness, received=n / 10 + 1e-3)
+    figure = latency_figure(recorder, mode="lateness", log_y=True)
+    assert figure.png(1.0)
+    assert ["above zero" in text.get_text() for text in figure.axes[0].texts] == [True]
+    assert not latency_figure(recorder, mode="lateness").axes[0].texts

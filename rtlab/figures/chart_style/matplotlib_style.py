@@ -8,13 +8,14 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.text import Text
+from matplotlib.ticker import FuncFormatter, LogFormatter, ScalarFormatter
 from PIL import Image
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["FAINT", "INK", "ON_PILL", "PILL", "Chart", "dress", "say_empty"]
+__all__ = ["FAINT", "INK", "ON_PILL", "PILL", "Chart", "dress", "legend_label", "say_empty"]
 
 #: Figures are transparent, so one colour must be readable on light and dark pages: its contrast is over
 #: 4 : 1 on white and on JupyterLab's dark #111 (WCAG 2.2, §1.4.11 requires 3 : 1).
@@ -50,6 +51,23 @@ class Chart(Figure):
     def __init__(self, width: float = 9.0, height: float = 4.2, *, about: str = "figure") -> None:
         super().__init__(figsize=(width, height), layout="constrained", facecolor="none")
         self.about = about
+
+    def draw(self, renderer: Any) -> None:
+        """Draw the figure; a ``$`` in a text is a character, and does not begin a formula.
+
+        Names, payloads and guesses are drawn as they were written. Only matplotlib's own number formats,
+        such as 10⁻¹, remain formulas.
+        """
+        texts: set[Any] = set(self.findobj(Text))
+        for axis in (axis for axes in self.axes for axis in (axes.xaxis, axes.yaxis)):
+            named: list[Any] = axis.get_ticklabels()  # names in place of numbers have no ticks before this
+            texts.difference_update(axis.findobj(Text))
+            texts.add(axis.label)
+            if not isinstance(axis.get_major_formatter(), (ScalarFormatter, LogFormatter)):
+                texts.update(named)
+        for text in texts:
+            text.set_parse_math(False)
+        super().draw(renderer)
 
     def png(self, ratio: float = 2.0) -> bytes:
         """Return the figure as PNG, with `ratio` pixels for each CSS pixel.
@@ -120,13 +138,27 @@ def dress(axes: Axes, *, title: str = "", xlabel: str = "", ylabel: str = "", lo
     return axes
 
 
-def say_empty(axes: Axes) -> None:
-    """Write into empty axes that there are no samples, and what to run again.
+def legend_label(name: str) -> str:
+    """Return a name as a label that matplotlib's legends show: they leave out one that begins with ``_``.
+
+    Examples
+    --------
+    >>> legend_label("echo"), legend_label("_echo")
+    ('echo', ' _echo')
+    """
+    return f" {name}" if name.startswith("_") else name
+
+
+def say_empty(
+    axes: Axes, text: str = "no samples: the run ended too early.\nRun its cell again, to the end."
+) -> None:
+    """Write into empty axes why they are empty, and what to do.
 
     Parameters
     ----------
     axes : matplotlib.axes.Axes
         Axes without data.
+    text : str
+        The reason; by default, that there are no samples, and what to run again.
     """
-    text = "no samples: the run ended too early.\nRun its cell again, to the end."
     axes.text(0.5, 0.5, text, ha="center", va="center", transform=axes.transAxes, color=FAINT)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from rtlab.figures.chart_style.matplotlib_style import INK, Chart, dress
+from rtlab.figures.chart_style.matplotlib_style import INK, Chart, dress, legend_label
 from rtlab.figures.chart_style.palette import PALETTE, color_of
 
 if TYPE_CHECKING:
@@ -44,7 +44,9 @@ def spread_figure(spreads: Mapping[str, NDArray[np.float64]], *, title: str = ""
     for index, (name, spread) in enumerate(spreads.items()):
         color = color_of(name, index)
         used[color] = used.get(color, -1) + 1
-        axes.plot(spread, color=color, linestyle=_DASHES[used[color] % 3], marker=".", label=name)
+        axes.plot(
+            spread, color=color, linestyle=_DASHES[used[color] % 3], marker=".", label=legend_label(name)
+        )
     axes.set_ylim(-0.05, 1.8)
     chart.legend(
         *axes.get_legend_handles_labels(),

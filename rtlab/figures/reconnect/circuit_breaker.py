@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from rtlab.figures.chart_style.matplotlib_style import INK, Chart, dress
+from rtlab.figures.chart_style.matplotlib_style import INK, Chart, dress, legend_label
 from rtlab.figures.chart_style.palette import PALETTE, SERIES_CYCLE
 
 __all__ = ["breaker_figure"]
@@ -50,7 +50,9 @@ def breaker_figure(
     )
     axes.axvspan(0, outage, color=PALETTE["grey"], alpha=0.12, lw=0, label="down")
     for (name, times), color in zip(attempts.items(), SERIES_CYCLE, strict=False):
-        axes.step(np.sort(times), np.arange(1, len(times) + 1), where="post", color=color, label=name)
+        axes.step(
+            np.sort(times), np.arange(1, len(times) + 1), where="post", color=color, label=legend_label(name)
+        )
     seen: set[str] = set()
     for at, state in changes:
         label = None if state in seen else f"the shared breaker: {state}"

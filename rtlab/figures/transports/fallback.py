@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rtlab.figures.chart_style.matplotlib_style import FAINT, INK, Chart, dress
+from rtlab.figures.chart_style.matplotlib_style import FAINT, INK, Chart, dress, legend_label
 from rtlab.figures.chart_style.palette import PALETTE, TRANSPORT_COLORS
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def race_figure(networks: Mapping[str, Mapping[str, Arrival]], *, title: str = "
     axes.set_yticks(range(len(networks)), list(networks))
     axes.invert_yaxis()
     for name in strategies:
-        axes.plot([], [], color=colors[name], lw=3, label=name)
+        axes.plot([], [], color=colors[name], lw=3, label=legend_label(name))
     axes.plot([], [], "o", color=FAINT, label="first message")
     axes.plot([], [], "s", color="none", mec=FAINT, label="best transport")
     _legend_below(axes)
