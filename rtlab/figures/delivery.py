@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from rtlab.figures.chart_style.matplotlib_style import INK, Chart, dress
+from rtlab.figures.chart_style.matplotlib_style import INK, Chart, dress, say_empty
 from rtlab.figures.chart_style.palette import PALETTE
 from rtlab.models.window_throughput import window_throughput
 
@@ -82,6 +82,9 @@ def window_throughput_figure(measured: Mapping[int, float], rtt: float, *, title
         log_y=True,
     )
     windows = sorted(measured)
+    if not windows:
+        say_empty(axes)
+        return chart
     grid = [windows[0], windows[-1]]  # two points are enough for a straight line on log scales
     law = [window_throughput(window, rtt) for window in grid]
     axes.plot(grid, law, color=PALETTE["grey"], label="model: window / round trip")

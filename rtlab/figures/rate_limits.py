@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from rtlab.figures.chart_style.matplotlib_style import INK, Chart, dress
+from rtlab.figures.chart_style.matplotlib_style import INK, Chart, dress, legend_label, say_empty
 from rtlab.figures.chart_style.palette import PALETTE, SERIES_CYCLE
 
 __all__ = ["admitted_figure"]
@@ -48,6 +48,9 @@ def admitted_figure(
     """
     chart = Chart(9, 3.6, about=f"messages admitted by {', '.join(admitted)}, of {len(offered)}")
     axes: Any = dress(chart.add_subplot(), title=title, xlabel="time (s)", ylabel="messages admitted so far")
+    if not len(offered):
+        say_empty(axes)
+        return chart
     begin, end = min(offered), max(offered)
     for (name, times), color in zip(admitted.items(), SERIES_CYCLE, strict=False):
         axes.step(
@@ -55,7 +58,7 @@ def admitted_figure(
             [*range(1, len(times) + 1), len(times)],
             where="post",
             color=color,
-            label=name,
+            label=legend_label(name),
         )
     line = np.array([begin, end])
     label = f"the bound: {burst:g} + {rate:g}/s · t"

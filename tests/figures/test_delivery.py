@@ -23,3 +23,8 @@ def test_the_law_lies_over_the_measured_rates():
     law, measured = axes.lines
     assert (law.get_ydata()[0], law.get_ydata()[-1]) == (10.0, 400.0)
     assert list(measured.get_ydata()) == [9.5, 48.0, 380.0]
+
+
+def test_no_window_measured_is_said_in_words() -> None:
+    (axes,) = window_throughput_figure({}, 0.02).axes
+    assert "no samples" in axes.texts[0].get_text()

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rtlab.figures.chart_style.matplotlib_style import INK, Chart, dress
+from rtlab.figures.chart_style.matplotlib_style import INK, Chart, dress, say_empty
 from rtlab.figures.chart_style.palette import PALETTE
 
 __all__ = ["Leg", "way_figure"]
@@ -57,6 +57,8 @@ def way_figure(legs: Sequence[Leg], *, title: str = "") -> Chart:
     axes = dress(chart.add_subplot(), title=title, xlabel="ms since the message was sent")
     last = 0.0
     for row, leg in enumerate(legs):
+        if not (len(leg.began) and len(leg.ended)):
+            continue  # no message came so far: the row stays empty
         start, end = (1e3 * float(np.median(stamps)) for stamps in (leg.began, leg.ended))
         late = 1e3 * float(np.percentile(leg.ended, 90))
         axes.barh(row, end - start, left=start, height=0.55, color=PALETTE[leg.color])
@@ -66,5 +68,8 @@ def way_figure(legs: Sequence[Leg], *, title: str = "") -> Chart:
         last = max(last, late)
     axes.set_yticks(range(len(legs)), [leg.text for leg in legs])
     axes.set_ylim(len(legs) - 0.4, -0.6)
-    axes.set_xlim(0, 1.15 * last)
+    if last:
+        axes.set_xlim(0, 1.15 * last)
+    if not axes.patches:
+        say_empty(axes)
     return chart

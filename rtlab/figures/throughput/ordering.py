@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from rtlab.figures.chart_style.matplotlib_style import INK, Chart, dress
+from rtlab.figures.chart_style.matplotlib_style import INK, Chart, dress, say_empty
 from rtlab.figures.chart_style.palette import PALETTE, color_of
 
 __all__ = ["overtakes_figure", "release_figure"]
@@ -36,11 +36,13 @@ def release_figure(
     chart = Chart(9, 3.4, about=f"{title}: arrivals by member, and in order")
     axes = dress(chart.add_subplot(), title=title, xlabel="ms since the first was sent", ylabel="number")
     for index, (member, points) in enumerate(arrivals.items()):
-        numbers, times = zip(*points, strict=True)
+        numbers, times = [number for number, _ in points], [at for _, at in points]
         axes.plot(
             times, numbers, "o", markersize=5, color=color_of("", index), label=f"arrives over {member}"
         )
-    numbers, times = zip(*released, strict=True)
+    numbers, times = [number for number, _ in released], [at for _, at in released]
+    if not released:
+        say_empty(axes)
     axes.step(times, numbers, where="post", color=INK, linewidth=1, label="leaves the reorder buffer")
     axes.legend(frameon=False, fontsize=8, labelcolor=INK)
     return chart
@@ -63,6 +65,9 @@ def overtakes_figure(points: Mapping[float, float], law: Callable[[float], float
     """
     chart = Chart(5.5, 3.0, about="messages that overtake a slow one, over its delay")
     axes = dress(chart.add_subplot(), xlabel="how much slower one member is (ms)", ylabel="overtaken by")
+    if not points:
+        say_empty(axes)
+        return chart
     delays = np.linspace(0, 1.1 * max(points), 50)
     axes.plot(
         delays, [law(float(delay)) for delay in delays], color=INK, linewidth=1, label="(D/g)·(m − 1)/m"

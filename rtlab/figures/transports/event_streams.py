@@ -5,11 +5,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from rtlab.figures.chart_style.matplotlib_style import INK, Chart, dress
+from rtlab.figures.chart_style.matplotlib_style import INK, Chart, dress, legend_label, say_empty
 from rtlab.figures.chart_style.palette import PALETTE
 from rtlab.models.framing_overhead import sse_overhead_bytes
 
@@ -51,7 +51,7 @@ def event_bytes_figure(
     axes.plot(curve, whole, color=PALETTE["orange"], label="model: data, event, id and chunk")
     axes.plot(curve, sse_overhead_bytes(curve), color=PALETTE["grey"], label="model: data and chunk alone")
     axes.plot(data_bytes, added_bytes, "o", color=PALETTE["blue"], label="measured")
-    axes.set(xscale="log", ylim=(0, 1.25 * max(int(whole.max()), int(np.max(added_bytes)))))
+    axes.set(xscale="log", ylim=(0, 1.25 * max(int(whole.max()), int(np.max(added_bytes, initial=0)))))
     axes.set_xticks([100, 1000, 10_000], ["100", "1,000", "10,000"])
     axes.legend(fontsize=8, frameon=False, ncols=3, labelcolor=INK)
     return chart
@@ -76,7 +76,11 @@ def arrivals_figure(
     chart = Chart(9.0, 3.4, about=f"{title}: {', '.join(runs)}")
     axes = dress(chart.add_subplot(), title=title, xlabel="sent at (s)", ylabel="on its way (ms)")
     for (name, (sent, came)), color in zip(runs.items(), _COLORS, strict=False):
-        axes.plot(sent - sent[0], 1000 * (came - sent), ".", color=PALETTE[color], label=name)
+        # `sent[:1]`: a run that was stopped before its first event has none.
+        seen: dict[str, Any] = {"color": PALETTE[color], "label": legend_label(name)}
+        axes.plot(sent - sent[:1], 1000 * (came - sent), ".", **seen)
     axes.set_ylim(bottom=0)
+    if not any(len(sent) for sent, _ in runs.values()):
+        say_empty(axes)
     chart.legend(loc="outside right upper", fontsize=8, frameon=False, labelcolor=INK)
     return chart

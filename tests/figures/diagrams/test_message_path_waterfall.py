@@ -14,3 +14,11 @@ def test_each_leg_begins_where_its_first_stamp_is() -> None:
     assert bars == [(0, 2), (2, 2)]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["there", "back"]
     assert axes.get_xlim()[1] > 7  # nine of ten
+
+
+def test_a_leg_that_no_message_passed_has_an_empty_row() -> None:
+    (axes,) = way_figure([Leg("a", [0.0], [0.1]), Leg("b", [], [])]).axes
+    assert len(axes.patches) == 1
+    for legs in ([], [Leg("a", [], [])]):
+        (axes,) = way_figure(legs).axes
+        assert "no samples" in axes.texts[0].get_text()

@@ -18,3 +18,9 @@ def test_what_was_measured_stands_over_the_law():
     law, measured = axes.lines
     assert list(measured.get_ydata()) == [2, 4.5]
     assert law.get_ydata()[-1] == 1.1 * 80 / 20
+
+
+def test_nothing_that_came_is_said_in_words() -> None:
+    for chart in (release_figure({"a": []}, [], "order"), overtakes_figure({}, lambda delay: delay)):
+        assert "no samples" in chart.axes[0].texts[0].get_text()
+        assert chart.png(1.0)

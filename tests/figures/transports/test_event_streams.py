@@ -30,3 +30,11 @@ def test_each_run_is_drawn_over_its_own_start():
     assert direct.get_ydata() == pytest.approx([10, 10])
     assert buffered.get_ydata() == pytest.approx([200, 200])
     assert chart.about == "t: direct, buffered"
+
+
+def test_a_stream_without_an_event_is_drawn_empty_and_said_in_words_if_no_other_has_one() -> None:
+    nothing, some = np.empty(0), np.array([1.0, 2.0])
+    assert not arrivals_figure({"a": (nothing, nothing), "b": (some, some + 0.1)}).axes[0].texts
+    assert "no samples" in arrivals_figure({"a": (nothing, nothing)}).axes[0].texts[0].get_text()
+    none = np.empty(0, dtype=int)
+    assert event_bytes_figure(none, none, event_bytes=4, id_bytes=2).png(1.0)
