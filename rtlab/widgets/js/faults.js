@@ -32,12 +32,14 @@ function render({ model, el }) {
   const label = element("label", { htmlFor: profile.id, textContent: "network" });
   el.append(element("div", { className: "rtlab-setting" }, label, profile));
 
-  const button = (textContent, action) => {
-    const made = element("button", { type: "button", textContent, onclick: () => model.send({ action }) });
+  const button = (textContent, action, wanted = () => ({})) => {
+    const onclick = () => model.send({ action, ...wanted() });
+    const made = element("button", { type: "button", textContent, onclick });
     leaveKeysToNotebook(made);
     return made;
   };
-  const cable = button("Pull the cable", "cable");
+  // The button sends what it shows, so that a second click before the answer does not undo the first.
+  const cable = button("Pull the cable", "cable", () => ({ pulled: !model.get("state").pulled }));
   const cut = button("Cut once", "cut");
   const restore = button("Restore", "restore");
   el.append(element("div", { className: "rtlab-buttons" }, cable, cut, restore));

@@ -29,7 +29,6 @@ __all__ = ["FaultPanel", "Faults", "Hand"]
 Hand = Literal["reader", "script", "stopped"]
 
 _LIMITS: Final = {"rtt": 300.0, "jitter": 100.0}
-_TIMEOUT: Final = 5.0
 #: Name of the toxic that ``latency(ms)`` makes in the proxy; a slider changes this toxic in place.
 _OWN_DELAY: Final = "latency_downstream"
 
@@ -136,7 +135,7 @@ class FaultPanel(CopyAsCode, PolledPanel):
         pulled : bool
             Whether the cable is to be pulled or plugged in. If it already is, the call returns at once.
         patience : float
-            Seconds that the reader has; then the panel itself presses the same button.
+            Seconds that the reader has; then the panel itself moves the cable.
         stop : asyncio.Event, optional
             Event that ends the wait, such as ``plot.stopped``; None: none does.
 
@@ -158,9 +157,9 @@ class FaultPanel(CopyAsCode, PolledPanel):
                 return "reader"
             if stop is not None and stop.is_set():
                 return "stopped"
-            self._from_any_thread(self, {"action": "cable"}, ())
-            if await self._becomes(pulled, _TIMEOUT, stop):
-                return "script"
+            moved = await self._told(self._move(pulled))
+            if self.state["pulled"] == pulled:
+                return "reader" if moved is False else "script"
             raise RtlabError(f"the cable cannot be moved: {self.status}; `await lab.faults.restore()` first")
         finally:
             self.request = ""
@@ -182,6 +181,15 @@ class FaultPanel(CopyAsCode, PolledPanel):
                 await asyncio.gather(*tasks, return_exceptions=True)
         return self.state["pulled"] == pulled
 
+    async def _move(self, pulled: bool) -> bool:
+        """Pull the cable or plug it in; return False if it is so already: the reader was faster."""
+        async with self._changing:
+            await self._look()
+            if self.state["pulled"] == pulled:
+                return False
+            await self._change({"pulled": pulled})
+            return True
+
     async def _change(self, wanted: Mapping[str, Any]) -> None:
         now = await self._faults.status()
         toxics = now["toxics"]
@@ -193,7 +201,8 @@ class FaultPanel(CopyAsCode, PolledPanel):
             elif "rtt" in wanted or "jitter" in wanted:
                 await self._delay({**state_of(now, self._known), **wanted}, delays(toxics))
             if wanted.get("pulled"):
-                await self._faults.blackhole()
+                if not state_of(now, self._known)["pulled"]:
+                    await self._faults.blackhole()
             elif "pulled" in wanted:
                 await self._remove(cables(toxics))
         finally:
@@ -232,10 +241,8 @@ class FaultPanel(CopyAsCode, PolledPanel):
         match content:
             case {"action": "cut"}:
                 await self.cut()
-            case {"action": "cable"}:
-                async with self._changing:
-                    now = state_of(await self._faults.status(), self._known)
-                    await self._change({"pulled": not now["pulled"]})
+            case {"action": "cable", "pulled": bool(pulled)}:  # what the button said: twice is no harm
+                await self._move(pulled)
             case {"action": "restore"}:
                 await self.restore()
             case {"set": dict(wanted)}:  # pyright: ignore[reportUnknownVariableType]

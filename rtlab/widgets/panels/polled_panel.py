@@ -9,7 +9,8 @@ nothing in a notebook that is not visible.
 from __future__ import annotations
 
 import asyncio
-from typing import Any, ClassVar, Final, cast
+from collections.abc import Awaitable
+from typing import Any, ClassVar, Final, TypeVar, cast
 
 import anywidget
 import traitlets
@@ -20,6 +21,8 @@ from rtlab.widgets.browser_message_on_lab_loop import LoopCallback
 __all__ = ["PolledPanel"]
 
 _TIMEOUT: Final = 5.0
+
+T = TypeVar("T")
 
 
 class PolledPanel(anywidget.AnyWidget):
@@ -85,9 +88,13 @@ class PolledPanel(anywidget.AnyWidget):
         task.add_done_callback(self._tasks.discard)
 
     async def _obey(self, content: dict[str, Any]) -> None:
+        await self._told(self.act(content))
+
+    async def _told(self, work: Awaitable[T]) -> T | None:
+        """Await some work, and return its result; an error becomes the status, and the result None."""
         try:
             async with asyncio.timeout(_TIMEOUT):
-                await self.act(content)
+                return await work
         except (RtlabError, ValueError, OSError, TimeoutError) as error:
             self.say(f"that did not work: {str(error) or self.silence or describe(error)}", "bad")
 

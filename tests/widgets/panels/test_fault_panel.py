@@ -16,6 +16,9 @@ from rtlab.measure.recorder import Recorder
 from rtlab.widgets.panels.active_faults_description import NOTHING
 from rtlab.widgets.panels.fault_panel import FaultPanel
 
+#: What the button of the cable sends, depending on what it shows.
+PULL, PLUG_IN = {"action": "cable", "pulled": True}, {"action": "cable", "pulled": False}
+
 
 class Spy:
     """A proxy's toxics without a proxy; notes what is asked of it."""
@@ -104,10 +107,11 @@ async def test_a_profile_and_sliders_exclude_each_other(spy: Spy) -> None:
 async def test_the_cable_is_pulled_and_plugged_in_again(spy: Spy) -> None:
     recorder = Recorder()
     panel = FaultPanel(spy, recorder)
-    await say(panel, {"action": "cable"})
-    assert panel.state["pulled"]
-    assert spy.asked[-1] == ("blackhole",)
-    await say(panel, {"action": "cable"})
+    for _ in range(2):  # a double click: the second shows the same as the first
+        await say(panel, PULL)
+        assert panel.state["pulled"]
+    assert spy.asked == [("blackhole",)]
+    await say(panel, PLUG_IN)
     assert not panel.state["pulled"]
     assert spy.toxics == []
     assert [mark.kind for mark in recorder.marks] == ["fault", "fault"]
@@ -115,7 +119,7 @@ async def test_the_cable_is_pulled_and_plugged_in_again(spy: Spy) -> None:
 
 async def test_changes_that_come_together_build_on_each_other(spy: Spy) -> None:
     panel = FaultPanel(spy)
-    for content in ({"set": {"rtt": 50}}, {"set": {"jitter": 5}}, {"action": "cable"}, {"action": "cable"}):
+    for content in ({"set": {"rtt": 50}}, {"set": {"jitter": 5}}, PULL, PLUG_IN):
         panel._handle_custom_msg(content, [])
     await asyncio.sleep(0)
     await panel.settled()
@@ -196,7 +200,7 @@ async def test_a_control_leaves_what_a_cell_has_done(spy: Spy) -> None:
     await say(panel, {"set": {"profile": "3g"}})
     assert panel.state["pulled"]
     assert panel.state["others"] == ["hang upgrade upstream"]
-    await say(panel, {"action": "cable"})  # the cell's black hole: plugged in
+    await say(panel, PLUG_IN)  # the cell's black hole
     assert not panel.state["pulled"]
     assert panel.state["others"] == ["hang upgrade upstream"]
 
@@ -230,7 +234,7 @@ async def test_the_readers_hand_ends_the_wait(spy: Spy) -> None:
     waiting = asyncio.create_task(panel.wait_for(pulled=True, patience=20))
     while not panel.request:
         await asyncio.sleep(0)
-    await say(panel, {"action": "cable"})
+    await say(panel, PULL)
     async with asyncio.timeout(5):
         assert await waiting == "reader"
     assert panel.request == ""
@@ -244,6 +248,29 @@ async def test_a_scripted_hand_takes_the_same_way(spy: Spy) -> None:
         assert await panel.wait_for(pulled=False, patience=0.05) == "script"
     assert spy.asked == [("blackhole",)]
     assert spy.toxics == []
+
+
+async def test_a_reader_who_pulls_as_the_scripts_hand_begins_is_not_undone(spy: Spy) -> None:
+    panel = FaultPanel(spy)
+    came, ended = asyncio.Event(), asyncio.Event()
+    becomes = panel._becomes
+
+    async def last_moment(pulled: bool, patience: float, stop: asyncio.Event | None) -> bool:
+        found = await becomes(pulled, patience, stop)
+        if not came.is_set():
+            came.set()
+            await ended.wait()
+        return found
+
+    panel._becomes = last_moment  # type: ignore[method-assign]
+    waiting = asyncio.create_task(panel.wait_for(pulled=True, patience=0.0))
+    async with asyncio.timeout(20):
+        await came.wait()  # the reader's time is over, and nobody has moved the cable
+        await say(panel, PULL)
+        ended.set()
+        assert await waiting == "reader"
+    assert panel.state["pulled"]
+    assert spy.asked == [("blackhole",)]
 
 
 async def test_what_is_so_already_is_not_waited_for(spy: Spy) -> None:
@@ -273,7 +300,7 @@ async def test_a_poll_that_is_under_way_is_older_than_the_wait(spy: Spy) -> None
         while not panel.request:
             await asyncio.sleep(0)
         assert (panel.state["pulled"], waiting.done()) == (True, False)
-        await say(panel, {"action": "cable"})
+        await say(panel, PLUG_IN)
         assert await waiting == "reader"
     assert panel.state == NOTHING
 
@@ -286,8 +313,7 @@ async def test_stop_ends_the_wait(spy: Spy) -> None:
     assert spy.asked == []
 
 
-async def test_a_hand_that_moves_nothing_is_an_error(spy: Spy, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rtlab.widgets.panels.fault_panel._TIMEOUT", 0.05)
+async def test_a_hand_that_moves_nothing_is_an_error(spy: Spy) -> None:
     panel = FaultPanel(spy)
     spy.broken = "blackhole"
     with pytest.raises(RtlabError, match="cannot be moved"):
