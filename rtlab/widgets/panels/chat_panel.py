@@ -168,6 +168,19 @@ class ChatPanel(CopyAsCode, anywidget.AnyWidget):
         """Leave the room as every user; the lines stay readable."""
         await self._leave()
 
+    def close(self) -> None:
+        """Stop listening, and remove the panel from the page; the users stay in the room. Safe to repeat."""
+        if hasattr(self, "_tasks"):  # the constructor may have failed before
+            for seat in self._seats.values():
+                seat.close()
+            for task in self._tasks:
+                task.cancel()
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            self.entered = False
+        super().close()
+
     async def wait(self, timeout: float | None = None) -> bool:
         """Wait until *Leave* is pressed.
 

@@ -158,3 +158,18 @@ async def test_if_one_user_cannot_join_the_others_leave_again():
         (session,) = (s for s in server.node.sessions if s.client_id == "ada")
         assert "lobby" not in session.rooms
         assert not panel.entered
+
+
+async def test_a_closed_panel_listens_no_more_and_has_no_work_left():
+    async with asyncio.timeout(30), serving() as server, client(server, client_id="ada") as ada:
+        before = {name: list(found) for name, found in ada._emitter._handlers.items()}
+        panel = ChatPanel("lobby", {"Ada": ada})
+        await panel.__aenter__()
+        await panel.say("Ada", "hi")
+        tasks = list(panel._tasks)
+        panel.close()
+        panel.close()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert {name: list(found) for name, found in ada._emitter._handlers.items() if found} == before
+        assert (panel._timer, panel._tasks, panel.entered) == (None, set(), False)
+        assert ada.state.value == "Connected"
