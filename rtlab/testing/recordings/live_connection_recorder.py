@@ -98,6 +98,7 @@ class WireRecording:
         self._connection = connection
         self._clock = connection.clock
         self._listeners: list[Callable[[JournalEntry], object]] = []
+        self._stop_listeners: list[Callable[[], object]] = []
         self._number = 1
         self._opened = False
         first = {
@@ -114,12 +115,22 @@ class WireRecording:
             connection.on(kind, keep)
         connection.watch_wire(self._watch)
 
+    @property
+    def is_recording(self) -> bool:
+        """Whether what happens on the connection is still recorded: False after `stop`."""
+        return bool(self._hooks)
+
     def stop(self) -> None:
         """Stop recording; the recorded entries stay. Safe to repeat."""
+        stops = self.is_recording
         self._connection.unwatch_wire(self._watch)
         for kind, keep in self._hooks:
             self._connection.off(kind, keep)
         self._hooks.clear()
+        for listener in tuple(self._stop_listeners) if stops else ():
+            _, error = call(listener)
+            if error is not None:
+                _log.warning("a listener of a recording raised %s", describe(error))
 
     def __enter__(self) -> Self:
         return self
@@ -158,6 +169,15 @@ class WireRecording:
     def off_entry(self, listener: Callable[[JournalEntry], object]) -> None:
         """Remove a listener; an unknown one is ignored."""
         self._listeners = [other for other in self._listeners if other != listener]
+
+    def on_stop(self, listener: Callable[[], object]) -> None:
+        """Call ``listener()`` when the recording stops; an exception that it raises is logged."""
+        check_callback(listener, "a listener")
+        self._stop_listeners.append(listener)
+
+    def off_stop(self, listener: Callable[[], object]) -> None:
+        """Remove a listener of `on_stop`; an unknown one is ignored."""
+        self._stop_listeners = [other for other in self._stop_listeners if other != listener]
 
     def __repr__(self) -> str:
         return f"<WireRecording: {len(self.journal)} entries>"

@@ -73,7 +73,15 @@ class ConnectionInspector(JournalPanel):
         self.facts = ConnectionFacts()
         self._coded: object = None
         super().__init__(source, faults=faults)
+        if isinstance(self.feed, WireRecording):
+            self.feed.on_stop(self._later)  # no entry tells of it, and the page counts the time
         self._show_code()
+
+    def close(self) -> None:
+        """Stop listening, and remove the panel from the page. Safe to repeat."""
+        if isinstance(feed := getattr(self, "feed", None), WireRecording):
+            feed.off_stop(self._later)
+        super().close()
 
     def figure(self) -> Chart:
         """Return the static state diagram."""
@@ -104,13 +112,15 @@ class ConnectionInspector(JournalPanel):
     def _news(self, *, fresh: bool) -> dict[str, Any]:
         facts = self.facts
         # A live connection's own clock: the time in its state grows even if no entry comes.
-        now = self.feed.now() if isinstance(self.feed, WireRecording) else facts.newest
+        recording = self.feed if isinstance(self.feed, WireRecording) else None
+        live = recording is not None and recording.is_recording
+        now = recording.now() if recording is not None and live else facts.newest
         return {
             "kind": "facts",
             "state": facts.state,
             "former": facts.former,
             "since": round(max(0.0, now - facts.changed_at), 3),
-            "live": isinstance(self.feed, WireRecording),
+            "live": live,
             "transport": facts.transport,
             "roundTrip": facts.round_trip,
             "note": facts.note,

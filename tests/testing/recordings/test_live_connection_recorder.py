@@ -100,3 +100,18 @@ def test_what_is_secret_is_not_written() -> None:
     script = PeerScript.replay(recording.journal)  # what is hidden is not expected either
     assert script.steps[0].data == {"type": "auth"}
     assert script.steps[2].data == {"type": "chat", "payload": {"text": "hi"}}
+
+
+def test_a_stop_is_told_once_and_one_who_raises_keeps_no_other_from_it(caplog) -> None:
+    recording = WireRecording(WebSocketConnection("ws://127.0.0.1:9/ws"))
+    heard: list[str] = []
+    recording.on_stop(lambda: 1 / 0)
+    recording.on_stop(lambda: heard.append("stopped"))
+    removed = lambda: heard.append("removed")  # noqa: E731
+    recording.on_stop(removed)
+    recording.off_stop(removed)
+    assert recording.is_recording
+    recording.stop()
+    recording.stop()
+    assert (recording.is_recording, heard) == (False, ["stopped"])
+    assert "a listener of a recording raised ZeroDivisionError" in caplog.text

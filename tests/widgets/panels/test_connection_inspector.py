@@ -14,6 +14,7 @@ from rtlab.policies.backoff import FullJitter
 from rtlab.policies.missed_heartbeats_and_dead_peers import Ping
 from rtlab.policies.state_transition_table import TABLE
 from rtlab.testing.recordings.journal import Journal, JournalEntry
+from rtlab.testing.recordings.live_connection_recorder import WireRecording
 from rtlab.widgets.panels.connection_facts import EDGES
 from rtlab.widgets.panels.connection_inspector import ConnectionInspector
 
@@ -121,3 +122,22 @@ def test_the_code_makes_a_connection_with_the_same_options(options: dict[str, An
     exec(compile(code, "<cell>", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), names)
     assert isinstance(names["conn"], Connection)
     assert names["conn"].options == conn.options
+
+
+async def test_a_stopped_recording_is_told_to_the_page_and_its_time_stands_still() -> None:
+    now = [10.0]
+    conn = Connection(lambda: None, clock=lambda: now[0])
+    recording = WireRecording(conn)
+    inspector = ConnectionInspector(recording)
+    news: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    inspector.send = lambda content, buffers=None: news.put_nowait(content)  # type: ignore[method-assign]
+    inspector._from_any_thread(inspector, {"kind": "hello"}, ())
+    now[0] = 15.0
+    async with asyncio.timeout(20):
+        assert (await news.get())["live"]
+        assert inspector._news(fresh=True)["since"] == 5.0
+        recording.stop()
+        told = await news.get()
+    assert (told["live"], told["since"]) == (False, 0.0)
+    inspector.close()
+    assert not recording._stop_listeners
