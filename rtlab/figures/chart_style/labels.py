@@ -17,7 +17,7 @@ LABELS: Final[dict[str, str]] = {
 
 
 def readable(value: float) -> str:
-    """Return a number in readable form: three significant digits, thousands separators, no exponent.
+    """Return a number in readable form: three significant digits, and thousands separators.
 
     Parameters
     ----------
@@ -27,11 +27,11 @@ def readable(value: float) -> str:
     Returns
     -------
     str
-        The text; only numbers below 0.0001 have an exponent.
+        The text; only numbers below 0.0001, and from 1e15 on, have an exponent.
 
     Examples
     --------
-    >>> readable(1437.2), readable(0.05177)
-    ('1,437', '0.0518')
+    >>> readable(1437.2), readable(0.05177), readable(1e300)
+    ('1,437', '0.0518', '1e+300')
     """
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    return f"{value:,.0f}" if 100 <= abs(value) < 1e15 else f"{value:.3g}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, cast
@@ -81,6 +82,8 @@ class Range(ExpectedValue):
         if interval is not None and numbers.ndim:
             raise RtlabError("an interval belongs to one number, not to several")
         ends = [self._place(end, of) for end in (interval or (value, value))]
+        if any(np.isnan(end).any() for end in ends):
+            return "empty"  # an interval of too few numbers
         low, high = np.minimum(*ends), np.maximum(*ends)
         least, most = self._limits
         outside = (high <= least) | (low >= most) if self._strict else (high < least) | (low > most)
@@ -92,7 +95,7 @@ class Range(ExpectedValue):
     def show(self, value: Any, of: Any = None, interval: Interval | None = None) -> str:
         numbers, reference = _numbers(value), self._reference(of)
         text = _span(numbers, self.unit) if numbers.ndim else quantity(float(numbers), self.unit)
-        if interval is not None:
+        if interval is not None and not np.isnan(interval).any():
             text += f" [{readable(interval[0])}, {readable(interval[1])}]"
         if self._scale is None:
             return text
@@ -140,15 +143,18 @@ class Same(ExpectedValue):
     def judge(self, value: Any, of: Any = None, interval: Interval | None = None) -> CheckOutcome:
         if of is not None or interval is not None:
             raise RtlabError(f"“{self.text}” needs neither of= nor interval=")
-        if isinstance(value, float) and math.isnan(value):
+        value = _plain(value)
+        if value is None or (isinstance(value, float) and math.isnan(value)):
             return "empty"
-        return "holds" if bool(np.array_equal(_plain(value), _plain(self._wanted))) else "fails"
+        return "holds" if bool(np.array_equal(value, _plain(self._wanted))) else "fails"
 
     def show(self, value: Any, of: Any = None, interval: Interval | None = None) -> str:
         return self._in_words(value)
 
     def _in_words(self, value: Any) -> str:
         value = _plain(value)
+        if value is None:
+            return "nothing"
         if isinstance(value, str):
             return value
         if isinstance(value, int | float):
@@ -165,10 +171,14 @@ class EachOnce(ExpectedValue):
         self.text = "each once, in order" if in_order else "each once"
 
     def judge(self, value: Any, of: Any = None, interval: Interval | None = None) -> CheckOutcome:
+        if value is None:
+            return "empty"
         missing, repeated, late, strange = self._count(value, of)
         return "fails" if missing or repeated or strange or (self._in_order and late) else "holds"
 
     def show(self, value: Any, of: Any = None, interval: Interval | None = None) -> str:
+        if value is None:
+            return "nothing"
         missing, repeated, late, strange = self._count(value, of)
         wanted = self._wanted(of)
         text = f"{len(wanted) - missing:,} of {len(wanted):,}, {quantity(repeated, 'repeats')}"
@@ -195,7 +205,10 @@ class EachOnce(ExpectedValue):
     def _wanted(self, of: Any) -> Sequence[Any]:
         if of is None:
             raise RtlabError(f"“{self.text}”: say how many, or which, were sent: found(came, of=count)")
-        return range(of) if isinstance(of, int) else cast("Sequence[Any]", of)
+        try:
+            return range(operator.index(of))  # also an integer of numpy
+        except TypeError:
+            return cast("Sequence[Any]", of)
 
 
 def _refuse_bare(value: object) -> None:

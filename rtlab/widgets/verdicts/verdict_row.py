@@ -162,7 +162,7 @@ class Claim:
         return "holds" if self._control.outcome == "fails" else "blind"
 
     def _judged(self, value: Any, of: Any, n: int | None, interval: Interval | None) -> _Found:
-        if interval is not None and not interval[0] <= interval[1]:
+        if interval is not None and interval[0] > interval[1]:  # NaN: no number came
             raise RtlabError(f"expected an interval (low, high), got {interval}")
         outcome = self.against.judge(value, of, interval)
         shown = self.against.show(value, of, interval)

@@ -42,6 +42,22 @@ def test_an_expectation_says_what_it_is_and_judges_so(
     assert expectation.show(wrong)
 
 
+@pytest.mark.parametrize("value", [None, float("nan"), np.float32("nan"), np.array(float("nan"))])
+def test_exactly_nothing_is_not_judged(value: Any):
+    assert expect.equals(3, "ms").judge(value) == "empty"
+    assert "nothing" in expect.equals(3, "ms").show(value)
+
+
+def test_a_stream_that_was_not_run_is_not_judged():
+    assert (expect.each_once().judge(None, 2), expect.each_once().show(None, 2)) == ("empty", "nothing")
+
+
+@pytest.mark.parametrize("count", [2, np.int64(2), np.array(2)])
+def test_a_count_may_be_any_integer(count: Any):
+    assert expect.each_once().judge([0, 1], count) == "holds"
+    assert expect.each_once().show([0, 1], count).startswith("2 of 2")
+
+
 @pytest.mark.parametrize(
     ("interval", "outcome"),
     [

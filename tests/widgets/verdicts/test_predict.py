@@ -119,3 +119,12 @@ def test_it_says_nothing_without_a_browser(capsys: pytest.CaptureFixture[str]) -
     assert bundle is not None
     assert bundle[0]["text/plain"] == "Predict('How long?', unit='ms')"
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("typed", ["1e300", "-1e300"])
+def test_a_number_of_many_digits_is_shown_with_an_exponent(typed: str) -> None:
+    guess = Predict("How long?", unit="ms", minimum=-math.inf)
+    guess.commit(typed)
+    assert "1e+300 ms" in guess.answer
+    assert len(guess.answer) < 80
+    assert len(guess.reveal(1.0).__repr__()) < 120

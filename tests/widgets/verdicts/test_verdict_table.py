@@ -56,6 +56,13 @@ def test_an_interval_across_the_limit_decides_nothing():
     assert row.verdict == "blind"
 
 
+def test_an_interval_of_no_number_says_that_nothing_came():
+    nan = float("nan")
+    assert claim().found(nan, interval=(nan, nan)).verdict == "empty"
+    assert claim().found(0.5, interval=(nan, nan)).verdict == "empty"
+    assert "[" not in repr(claim().found(nan, interval=(nan, nan)))
+
+
 def test_the_text_shows_numbers_between_marks_and_says_what_it_is():
     row = (
         claim(timing=True, control="with 5 ms of delay").found(0.72, n=2000, interval=(0.6, 0.8)).control(5.7)
