@@ -46,14 +46,21 @@ def source_hash(raw: bytes) -> str:
 
 
 def cells_of(raw: bytes) -> list[dict[str, Any]] | None:
-    """Return the cells of a notebook's file; None if it is no notebook."""
+    """Return the cells of a notebook's file; None if it is no notebook, or a cell's source is no text."""
     try:
         cells: Any = json.loads(raw)["cells"]
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
     if not isinstance(cells, list) or not all(isinstance(cell, dict) for cell in cast("list[Any]", cells)):
         return None
-    return cast("list[dict[str, Any]]", cells)
+    found = cast("list[dict[str, Any]]", cells)
+    return found if all(_is_text(cell.get("source", "")) for cell in found) else None
+
+
+def _is_text(source: object) -> bool:
+    """Return whether a cell's source is one string or a list of lines: nbformat knows no others."""
+    lines = cast("list[object]", source) if isinstance(source, list) else [source]
+    return all(isinstance(line, str) for line in lines)
 
 
 def source_of(cell: dict[str, Any]) -> str:

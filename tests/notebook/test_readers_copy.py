@@ -9,6 +9,7 @@ import pytest
 
 from rtlab.errors import RtlabError
 from rtlab.notebook import readers_copy as copies
+from rtlab.notebook.strip_outputs_and_hash_source import cells_of, clean
 from tests.refresh_moved_modules import TABLE, git, moved
 
 ONE, TWO = "01_one.ipynb", "02_two.ipynb"
@@ -151,3 +152,29 @@ def test_no_move_is_missing_from_the_table():
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("no git, or no clone")
     assert moved().items() <= json.loads(TABLE.read_text("utf-8")).items()
+
+
+@pytest.mark.usefixtures("published")
+@pytest.mark.parametrize("source", [None, 7, ["a", None], {"a": 1}])
+def test_a_cell_whose_source_is_no_text_makes_the_file_no_notebook(mine: Path, source: object):
+    raw = json.dumps({"cells": [{"cell_type": "code", "source": source}]}).encode()
+    assert cells_of(raw) is None
+    assert clean(raw) == raw
+    copies.hand_out(mine)
+    (mine / ONE).write_bytes(raw)
+    assert copies.hand_out(mine).edited == [ONE]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from {module} import {name}",
+        "from {module} import (\n    other,\n    {name},  # a comment\n)",
+        "from {module} import(other, {name})",
+    ],
+)
+def test_a_moved_import_is_found_in_parentheses_too(line: str):
+    former, present = next(iter(json.loads(TABLE.read_text("utf-8")).items()))
+    module, _, name = former.rpartition(".")
+    cell = {"cell_type": "code", "source": line.format(module=module, name=name)}
+    assert copies.moved_imports(json.dumps({"cells": [cell]}).encode()) == {former: present}
