@@ -142,7 +142,8 @@ class BrowserPage(anywidget.AnyWidget):
 
     def found(self, who: Literal["page", "python"], **numbers: float) -> None:
         """Show numbers of the page or of the Python client, by the rows' keys."""
-        self._own.setdefault(who, {}).update(numbers)
+        # As numbers: a page may answer with anything, and what is no number could not be shown.
+        self._own.setdefault(who, {}).update({key: float(number) for key, number in numbers.items()})
         self._show()
 
     def say(self, text: str, tone: str = "quiet") -> None:
@@ -252,8 +253,9 @@ class BrowserPage(anywidget.AnyWidget):
         except asyncio.CancelledError:
             self.say("stopped: the table shows how far it came; cells below have the recorded run")
             raise
-        except (RtlabError, OSError, TimeoutError) as error:
-            self.say(f"{str(error) or describe(error)}. The recorded run stands in the table.", "bad")
+        except Exception as error:  # also a KeyError, of an answer that lacks what the run reads from it
+            text = str(error) if isinstance(error, (RtlabError, OSError)) else ""
+            self.say(f"{text or describe(error)}. The recorded run stands in the table.", "bad")
         finally:
             self.running = False
             self._show()

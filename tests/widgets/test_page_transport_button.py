@@ -87,6 +87,8 @@ async def test_a_click_lets_its_origin_in_and_close_nobody(let_in: list[str | No
             "out of reach: this page came from hub",
         ),
         (ORIGIN, {"streams": "EventSource is not defined"}, "EventSource is not defined"),
+        (ORIGIN, {"streams": {"no": "such field"}}, "KeyError('opened')"),
+        (ORIGIN, {"streams": {"opened": "four"}}, "ValueError"),
     ],
 )
 async def test_what_does_not_work_is_said_and_the_recorded_run_stays(

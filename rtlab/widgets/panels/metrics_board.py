@@ -174,7 +174,17 @@ class MetricsBoard(Stoppable, anywidget.AnyWidget):
         -------
         bool
             True if the alert fires; False after `patience` seconds, or if Stop was pressed.
+
+        Raises
+        ------
+        ValueError
+            If the board has no such rule or node.
         """
+        rules = [rule.name for rule in self.alerts.rules]
+        if alert not in rules:
+            raise ValueError(f"no rule {alert!r}: the board has {', '.join(rules) or 'none'}")
+        if node is not None and node not in self.watch.urls:
+            raise ValueError(f"no node {node!r}: the board has {', '.join(self.watch.urls)}")
         deadline = asyncio.get_running_loop().time() + patience
         while not any(name == alert and node in (None, at) for name, at in self.alerts.firing):
             left = deadline - asyncio.get_running_loop().time()

@@ -122,7 +122,7 @@ class RoomsPanel(CopyAsCode, PolledPanel):
             left = await self._manager.leave_room(room_id)
         finally:
             self._show()
-        self.say(f"left {text_of(room_id)}")
+        self.say(f"left {text_of(room_id)}" if left else f"not in {text_of(room_id)}")
         return left
 
     async def act(self, content: dict[str, Any]) -> None:

@@ -142,7 +142,7 @@ class WireTimeline(JournalPanel):
             # By time, as on the page: a proxy's fault is reported only after it happened.
             for entry, kind, line in sorted(self._shown(hidden), key=lambda row: row[0].at)
         ]
-        return sequence_figure(("client", "peer"), arrows[-last:], title="on the wire")
+        return sequence_figure(("client", "peer"), arrows[max(0, len(arrows) - last) :], title="on the wire")
 
     def __repr__(self) -> str:
         return f"WireTimeline({self._source}, {self._count} rows)"

@@ -84,3 +84,11 @@ async def test_an_alert_that_is_over_is_told_and_points_stand_where_looks_were()
     assert sent[-1]["nodes"][0]["series"]["clients"] == [None] * 3
     assert sent[-1]["summary"] == "0 of 1 nodes answer; fired before: someone is here (node-1)"
     assert board.drawn == "clients"
+
+
+async def test_a_rule_or_node_that_the_board_has_not_is_refused_at_once() -> None:
+    board = MetricsBoard(["http://127.0.0.1:9"], "t", alerts=[RULE])
+    with pytest.raises(ValueError, match="no rule 'mistyped': the board has someone is here"):
+        await board.wait_for("mistyped", patience=0)
+    with pytest.raises(ValueError, match="no node 'node-9': the board has node-1"):
+        await board.wait_for("someone is here", "node-9", patience=0)

@@ -64,8 +64,10 @@ async def test_rooms_are_joined_watched_and_left():
             assert panel.tone == "bad"
         await press(panel, action="join", room=7)
         await press(panel, action="leave", room="no such")
+        assert panel.status == "not in no such"
         assert [room["id"] for room in panel.rooms] == ["lobby", "news"]
         await press(panel, action="leave", room="lobby")
+        assert panel.status == "left lobby"
         assert ([room["id"] for room in panel.rooms], list(rooms)) == (["news"], ["news"])
 
         drop_silently(server, "news")

@@ -158,3 +158,8 @@ async def test_a_flood_costs_the_loop_little_and_what_is_left_out_is_said() -> N
     assert sent[1]["rows"][0][4] == "… 500 rows came too fast, and are not shown"
     assert sent[-1]["rows"][-1][0] == 2_499.0
     timeline.close()
+
+
+@pytest.mark.parametrize(("last", "rows"), [(0, 0), (2, 2), (99, 6)])
+def test_a_figure_has_at_most_the_newest_rows(last: int, rows: int) -> None:
+    assert f": {rows} messages" in repr(WireTimeline(a_run()).figure(last=last))
