@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 import random
 from collections import Counter
 from collections.abc import Callable
+from heapq import heappop, heappush
 
 from rtlab.testing.mock.mock_frames import Item, Request, Response
 from rtlab.testing.mock.mock_script_steps import ScriptError
@@ -91,7 +93,11 @@ class _Way:
         self._rng = random.Random(f"{faults.seed}/{name}")
         self._deliver = deliver
         self._loop = asyncio.get_running_loop()
-        self._after = self._last = 0.0
+        self._after = self._last = -math.inf
+        # What is under way, by its time of arrival. Timers of the same time have no order of their own, so
+        # items of the same time are numbered.
+        self._under_way: list[tuple[float, int, Item]] = []
+        self._numbers = itertools.count()
         self._timers: set[asyncio.TimerHandle] = set()
 
     def carry(self, item: Item) -> None:
@@ -104,8 +110,6 @@ class _Way:
             faults.counts["lost"] += 1
             return
         at = max(self._loop.time() + delay, self._after)
-        if at == self._last and at > self._loop.time():
-            at = math.nextafter(at, math.inf)  # timers of the same time have no order
         if message and reordered < faults.reorder:
             faults.counts["reordered"] += 1
             at += faults.late
@@ -120,13 +124,14 @@ class _Way:
             self._at(at, item)
 
     def _at(self, at: float, item: Item) -> None:
-        if at <= self._loop.time() and not self._timers:
+        if at <= self._loop.time() and not self._under_way:
             self._deliver(item)
             return
+        heappush(self._under_way, (at, next(self._numbers), item))
 
         def arrive() -> None:
             self._timers.discard(timer)
-            self._deliver(item)
+            self._deliver(heappop(self._under_way)[2])  # one item is due for each timer
 
         timer = self._loop.call_at(at, arrive)
         self._timers.add(timer)
@@ -135,6 +140,7 @@ class _Way:
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()
+        self._under_way.clear()
 
 
 class _Link:

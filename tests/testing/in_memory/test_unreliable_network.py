@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from rtlab.testing.fake_clock import FakeClock
@@ -32,6 +34,26 @@ def test_faults_follow_from_the_seed():
 
 def test_delays_alone_keep_the_order():
     assert arrivals(MessageFaults(3, delay=(0, 1))) == NUMBERS
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.1])
+def test_a_message_that_is_late_is_overtaken_and_all_others_keep_their_order(delay: float):
+    bad = MessageFaults(delay=delay, reorder=0.1)
+    got, late = arrivals(bad), set[str]()
+    while (others := [n for n in got if n not in late]) != sorted(others, key=int):
+        # Of two that are in the wrong order, the one that was sent first is the late one.
+        late.add(next(a for b, a in itertools.pairwise(others) if int(a) < int(b)))
+    assert sorted(got, key=int) == NUMBERS
+    assert 0 < len(late) <= bad.counts["reordered"]
+
+
+def test_a_close_never_overtakes_a_message_that_is_late():
+    async def main():
+        script = PeerScript().send(*NUMBERS).close()
+        async with MockWebSocket(ScriptedPeer(script, link=MessageFaults(delay=0.1, reorder=0.5))) as ws:
+            return [data async for data in ws]
+
+    assert sorted(FakeClock().run(main()), key=int) == NUMBERS
 
 
 def test_a_refusal_by_chance_is_a_port_where_nobody_listens():
