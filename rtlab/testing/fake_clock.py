@@ -17,6 +17,9 @@ T = TypeVar("T")
 
 #: Shortest delay of a timer, in seconds: a shorter one above 0 is rounded up to it.
 TICK: Final = 1e-6
+#: A timer further ahead than this, in seconds, never fires, as an infinite one: 300 years are for ever. The
+#: loop waits at most a day at a time, so it would get there only after very many turns, or not at all.
+NEVER: Final = 1e10
 #: How many waiting tasks `ClockStuck` names at most.
 _NAMED: Final = 5
 
@@ -45,6 +48,13 @@ class _Loop(asyncio.SelectorEventLoop):
             delay = max(delay, TICK)
         return self.call_at(self._now + delay, callback, *args, context=context)
 
+    def call_at(
+        self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        if when - self._now > NEVER:  # not scheduled, so that it keeps no stuck wait alive
+            return asyncio.TimerHandle(when, callback, args, self, context)
+        return super().call_at(when, callback, *args, context=context)
+
     def _skip(self, timeout: float | None) -> None:
         if timeout is None:
             tasks = [task for task in asyncio.all_tasks(self) if not task.done()]
@@ -67,7 +77,7 @@ def _place_of(task: asyncio.Task[Any]) -> str:
     return " → ".join(places) or task.get_name()
 
 
-class _Selector(selectors.SelectSelector):
+class _Selector(selectors.DefaultSelector):  # `select` itself takes no descriptor from 1024 on
     def __init__(self, skip: Callable[[float | None], None]) -> None:
         super().__init__()
         self._skip = skip
@@ -99,7 +109,8 @@ class FakeClock:
     -----
     Works only for code in memory: real sockets, threads and child processes do not run on it. ``looptime``
     does the same for whole tests of an existing suite; here the clock is an object, so that one test can
-    use several, and a wait for something that cannot come is an error instead of a hang.
+    use several, and a wait for something that cannot come is an error instead of a hang. So is a wait that
+    nothing but a timer more than 300 years ahead would end, such as ``asyncio.sleep(math.inf)``.
 
     Examples
     --------

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import os
 import re
+import sys
 import threading
 
 import pytest
@@ -55,6 +58,41 @@ def test_a_wait_for_nothing_is_an_error_and_no_hang():
     line = forgotten.__code__.co_firstlineno + 1
     waits = rf"and 1 task still waits: forgotten:{line} → Event\.wait:\d+\. Give .*timeout"
     assert re.search(waits, str(caught.value))
+
+
+@pytest.mark.parametrize("seconds", [math.inf, 1e300, sys.maxsize])
+def test_a_timer_that_never_fires_keeps_no_stuck_wait_alive(seconds: float):
+    async def timed():
+        async with asyncio.timeout(seconds):
+            await asyncio.Event().wait()
+
+    async def fine():
+        asyncio.get_running_loop().call_later(seconds, pytest.fail).cancel()
+        async with asyncio.timeout(seconds):
+            return await asyncio.sleep(1, "done")
+
+    assert FakeClock().run(fine()) == "done"
+    for work in (asyncio.sleep(seconds), timed()):
+        with pytest.raises(ClockStuck):
+            FakeClock().run(work)
+
+
+def test_it_takes_descriptors_of_any_number():
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 1200:
+        pytest.skip("the system allows too few descriptors")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 1200), hard))
+    files = [os.open(os.devnull, os.O_RDONLY)]
+    try:
+        while files[-1] < 1024:
+            files.append(os.open(os.devnull, os.O_RDONLY))
+        with pytest.raises(ClockStuck):
+            FakeClock().run(asyncio.Event().wait())
+    finally:
+        for file in files:
+            os.close(file)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_inside_a_running_loop_it_says_what_to_write():
