@@ -176,6 +176,7 @@ def test_a_close_that_nobody_answers_ends_with_1006():
         ("ftp://host/", ()),
         ("ws://", ()),
         ("ws://host/#part", ()),
+        ("ws://host/#", ()),
         ("ws://host:port/", ()),
         ("ws://host/", ("a", "a")),
         ("ws://host/", ("a b",)),
@@ -193,9 +194,9 @@ def test_a_page_is_refused_what_a_browser_refuses(url: str, protocols: tuple[str
 
 def test_an_http_url_is_a_websocket_url():
     async def make():
-        return [MockWebSocket(url=url).url for url in ("http://host/a", "https://host/b")]
+        return [MockWebSocket(url=url).url for url in ("http://host/a", "HTTPS://http.test/b")]
 
-    assert FakeClock().run(make()) == ["ws://host/a", "wss://host/b"]
+    assert FakeClock().run(make()) == ["ws://host/a", "wss://http.test/b"]
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError, asyncio.CancelledError])
