@@ -361,6 +361,100 @@ async def what_cannot_be_sent(dial):
         return [await outcome(ws.send(data)) for data in (5, {"a": 1}, ["a", b"b"], None)]
 
 
+async def one_by_one(*pieces):
+    for piece in pieces:
+        await asyncio.sleep(0)
+        yield piece
+
+
+@row(LIBRARY)
+async def fragments_of_all_kinds(dial):
+    async with dial() as ws:
+        await ws.recv()
+        for nothing in ([], (), iter([]), one_by_one()):
+            await ws.send(nothing)
+        got = []
+        whole, data = text(1), text(2).encode()
+        for pieces in (
+            iter([whole[:3], whole[3:]]),
+            one_by_one(whole[:3], whole[3:]),
+            [data[:3], bytearray(data[3:6]), memoryview(data[6:])],
+            one_by_one(data[:3], b"", data[3:]),
+        ):
+            await ws.send(pieces)
+            got.append(payload(await ws.recv()))
+        return got
+
+
+@row(LIBRARY)
+async def text_as_bytes_and_bytes_as_text(dial):
+    async with dial() as ws:
+        await ws.recv()
+        got = []
+        for data, as_text in ((text(1), False), (text(2).encode(), True), ([text(3).encode()], True)):
+            await ws.send(data, text=as_text)
+            got.append(payload(await ws.recv()))
+        for decode in (True, False, None):
+            await ws.send(text(4))
+            got.append(type(await ws.recv(decode)).__name__)
+        return got
+
+
+@row(LIBRARY)
+async def a_fragmented_message_that_breaks_off(dial):
+    async def broken():
+        yield "a"
+        raise ZeroDivisionError
+
+    ends = []
+    for wrong in (["a", b"b"], one_by_one("a", 5), broken(), one_by_one(5), iter(["a", {}])):
+        async with dial() as ws:
+            await ws.recv()
+            ends.append((await outcome(ws.send(wrong)), ws.close_code, ws.close_reason, ws.state.name))
+            ends.append((await outcome(ws.recv()), await outcome(ws.send("x")), await outcome(ws.send([]))))
+    return ends
+
+
+@row(LIBRARY)
+async def others_wait_until_a_fragmented_message_is_complete(dial):
+    async with dial() as ws:
+        await ws.recv()
+        begun, go = asyncio.Event(), asyncio.Event()
+
+        async def slowly():
+            yield text(1)[:5]
+            begun.set()
+            await go.wait()
+            yield text(1)[5:]
+
+        first = asyncio.create_task(ws.send(slowly()))
+        await begun.wait()
+        second = asyncio.create_task(ws.send(text(2)))
+        await asyncio.sleep(0)
+        go.set()
+        await asyncio.gather(first, second)
+        return [payload(await ws.recv()) for _ in range(2)]
+
+
+@row(LIBRARY)
+async def a_close_amid_a_fragmented_message(dial):
+    async with dial() as ws:
+        await ws.recv()
+        begun, go = asyncio.Event(), asyncio.Event()
+
+        async def slowly():
+            yield "a"
+            begun.set()
+            await go.wait()
+            yield "b"
+
+        sending = asyncio.create_task(outcome(ws.send(slowly())))
+        await begun.wait()
+        await ws.close()
+        go.set()
+        return await sending, ws.close_code
+
+
 @row(LIBRARY)
 async def nonsense_is_answered(dial):
     async with dial() as ws:
@@ -472,6 +566,13 @@ async def a_reader_that_is_cancelled_loses_nothing(dial):
 async def pings_are_answered(dial):
     async with dial() as ws:
         return (await (await ws.ping())) >= 0, (await (await ws.ping(b"mine"))) >= 0
+
+
+@row(LIBRARY)
+async def what_a_ping_carries(dial):
+    async with dial() as ws:
+        fine = [await (await ws.ping(data)) >= 0 for data in ("text", b"", bytearray(b"x"), b"x" * 125)]
+        return fine, await outcome(ws.ping(b"x" * 126)), await outcome(ws.ping(5.5)), ws.state.name
 
 
 @row(LIBRARY)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, Final, NamedTuple, cast
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from rtlab.errors import RtlabError
@@ -18,7 +18,6 @@ __all__ = [
     "DomEvent",
     "EventListener",
     "ReadyState",
-    "as_message",
     "check_page_close",
     "check_protocols",
     "checked_url",
@@ -107,17 +106,3 @@ def check_protocols(protocols: tuple[str, ...]) -> None:
     for name in protocols:
         if not name or not all("!" <= c <= "~" and c not in _SEPARATORS for c in name):
             raise DOMError("SyntaxError", f"{name!r} cannot name a subprotocol")
-
-
-def as_message(parts: Any) -> str | bytes:
-    """Return the message that `websockets` sends for bytes-like data, or for an iterable of fragments."""
-    if isinstance(parts, (bytearray, memoryview)):
-        return bytes(cast("bytearray", parts))
-    if isinstance(parts, Mapping) or not isinstance(parts, Iterable):
-        raise TypeError("data must be str, bytes, or iterable")
-    pieces = list(cast("Iterable[Any]", parts))
-    if all(isinstance(piece, str) for piece in pieces):
-        return "".join(pieces)
-    if all(isinstance(piece, (bytes, bytearray, memoryview)) for piece in pieces):
-        return b"".join(bytes(piece) for piece in pieces)
-    raise TypeError("data iterable must contain bytes or str, and not both")

@@ -1,4 +1,4 @@
-"""Imitates a refused handshake for a mock: makes the exceptions that `websockets.connect` raises."""
+"""Imitates a failed handshake for a mock: makes the exceptions that `websockets.connect` raises."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from http import HTTPStatus
 from typing import Final
 
 from websockets.datastructures import Headers
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import InvalidStatus, NegotiationError
 from websockets.http11 import Response as HttpResponse
 
 from rtlab.testing.mock.mock_frames import Response
 
-__all__ = ["refusal"]
+__all__ = ["refusal", "wrong_subprotocol"]
 
 _NOBODY_LISTENS: Final = os.strerror(errno.ECONNREFUSED)
 
@@ -36,3 +36,14 @@ def refusal(response: Response) -> Exception:
     fields = {} if response.retry_after is None else {"Retry-After": f"{response.retry_after:g}"}
     phrase = HTTPStatus(response.status).phrase
     return InvalidStatus(HttpResponse(response.status, phrase, Headers(fields), b""))
+
+
+def wrong_subprotocol(name: str, offered: tuple[str, ...]) -> Exception:
+    """Return the exception for an answer that selects a subprotocol which was not offered.
+
+    Examples
+    --------
+    >>> str(wrong_subprotocol("chat", ("soap",)))
+    'unsupported subprotocol: chat'
+    """
+    return NegotiationError(f"unsupported subprotocol: {name}" if offered else "no subprotocols supported")

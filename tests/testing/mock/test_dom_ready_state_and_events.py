@@ -254,6 +254,20 @@ def test_a_listener_that_is_added_while_an_event_is_told_hears_the_next_one():
     assert FakeClock().run(run()) == ["first"]
 
 
+def test_a_listener_that_the_open_event_sets_hears_what_came_with_the_handshake():
+    async def run():
+        told, ws = [], MockWebSocket(PeerScript().send("a", "b"))
+
+        def opened(event):
+            ws.on_message = lambda event: told.append(event.data)
+
+        ws.on_open = opened
+        await asyncio.sleep(1)
+        return told
+
+    assert FakeClock().run(run()) == ["a", "b"]
+
+
 def test_a_listener_of_nothing_is_refused():
     async def run():
         MockWebSocket().add_event_listener("opne", print)
