@@ -238,13 +238,17 @@ class _Way:
         self._sender: Sender = sender
         self._number = number
         self._deliver = deliver
-        self._behind: deque[Item] | None = None  # what waits for a held message
-        self.free: asyncio.Event | None = None  # set when the newest held message is released
+        self._blocked = False  # a message is held that others must not overtake
+        self._behind: deque[Item] = deque()  # what waits for it
+        self.free: asyncio.Event | None = None  # set when the message that was held last is released
 
     def carry(self, item: Item) -> None:
-        if self._behind is not None:
+        if self._blocked or self._behind:
             self._behind.append(item)
-            return
+        else:
+            self._pass(item)
+
+    def _pass(self, item: Item) -> None:
         rule = self._rules.rule_for(self._sender, item) if isinstance(item, (str, bytes)) else None
         if rule is None:
             self._deliver(item)
@@ -253,13 +257,13 @@ class _Way:
 
     def _follow(self, rule: _Rule, data: str | bytes) -> None:
         if isinstance(rule.new, HeldMessage):
-            if not rule.new.keep(data, lambda: self._let_go(data)):
+            free = asyncio.Event()
+            if not rule.new.keep(data, lambda: self._let_go(data, free, alone=rule.alone)):
                 self._deliver(data)
                 return
             self._note("holds", data)
-            self.free = asyncio.Event()
-            if not rule.alone:
-                self._behind = deque()
+            self.free = free
+            self._blocked = not rule.alone
             return
         if isinstance(rule.new, int):
             self._note(f"makes {rule.new} of it", data)
@@ -277,14 +281,15 @@ class _Way:
         self._note("makes it", frame)
         self._deliver(frame)
 
-    def _let_go(self, data: str | bytes) -> None:
+    def _let_go(self, data: str | bytes, free: asyncio.Event, *, alone: bool) -> None:
         self._note("lets go", data)
         self._deliver(data)
-        if self.free is not None:
-            self.free.set()
-        behind, self._behind = self._behind, None
-        for item in behind or ():
-            self.carry(item)
+        free.set()
+        if alone:  # what waits, waits for another message
+            return
+        self._blocked = False
+        while self._behind and not self._blocked:
+            self._pass(self._behind.popleft())
 
     def _note(self, what: str, data: str | bytes) -> None:
         self._rules.journal.add(loop_time(), "rule", what, data, self._number)

@@ -92,6 +92,24 @@ def test_the_same_rules_in_memory():
     assert FakeClock().run(story(in_memory)) == TOLD
 
 
+def test_each_held_message_keeps_back_only_what_waits_for_it():
+    async def main():
+        async with in_memory() as (rules, ws):
+            aside = rules.hold("client", "one")
+            blocks = rules.hold("client", "two", alone=False)
+            again = rules.hold("client", "three", alone=False)
+            for word in WORDS:
+                await ws.send(word)
+            seen = [list(ws.peer.received)]
+            for held in (aside, blocks, again):
+                held.release()
+                seen.append(list(ws.peer.received))
+            return seen
+
+    one, two, three, four = WORDS
+    assert FakeClock().run(main()) == [[], [one], [one, two], [one, two, three, four]]
+
+
 async def test_the_ends_the_path_and_the_subprotocol_pass():
     async with real() as (proxy, ws):
         assert (ws.subprotocol, proxy.url.partition("/some")[2]) == ("b", "?q=1")
