@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Protocol, cast
 
 from websockets.exceptions import ConnectionClosed
@@ -61,6 +62,7 @@ class Expectation:
         >>> FakeClock().run(greeting())
         '{"type":"hi","id":1}'
         """
+        before, known = self._seen, len(self._seen)
         try:
             async with asyncio.timeout(within):
                 while True:
@@ -71,12 +73,13 @@ class Expectation:
                     if not skip:
                         break
         except TimeoutError:
-            got = f"nothing that fits within {within:g} s" if self._seen else f"nothing within {within:g} s"
+            what = "nothing that fits" if len(self._seen) > known else "nothing"
+            got = f"{what} within {within:g} s"
         except (ConnectionClosed, RtlabError) as error:
             got = str(error)
         else:
-            got = self._seen[-1]
-        raise self._failed(f"expected {words(pattern)}, got {got}") from None
+            *before, got = self._seen
+        raise self._failed(f"expected {words(pattern)}, got {got}", before) from None
 
     async def to_close(self, code: int | None = None, *, within: float = 1.0) -> None:
         """Wait until the connection has closed, with this code unless it is None; raises as `to_receive`."""
@@ -92,11 +95,11 @@ class Expectation:
         if code not in (None, end.close_code):
             raise self._failed(f"expected {wanted}, got {end.close_code} {end.close_reason}".rstrip())
 
-    def _failed(self, text: str) -> AssertionError:
+    def _failed(self, text: str, before: Sequence[str] = ()) -> AssertionError:
         journal = getattr(self._end, "journal", None)
         if isinstance(journal, Journal):
             return AssertionError(f"{text}\nWhat did happen:\n{journal.diagram()}")
-        return AssertionError("\n".join([text, *(f"what came before: {data}" for data in self._seen[:-1])]))
+        return AssertionError("\n".join([text, *(f"what came before: {data}" for data in before)]))
 
 
 def expect(end: MockWebSocket | PeerEnd | ScriptedPeer | MessageSource) -> Expectation:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from rtlab.testing.fake_clock import FakeClock
@@ -49,4 +51,39 @@ def test_each_failure_says_what_came_instead(script: PeerScript, wanted, says: s
             await wanted(ws)
 
     with pytest.raises(AssertionError, match=says):
+        FakeClock().run(main())
+
+
+class Heard:
+    """Something with ``recv()`` that has no journal, as a connection of `websockets`."""
+
+    def __init__(self, *words: str) -> None:
+        self.words = list(words)
+
+    async def recv(self) -> str:
+        if not self.words:
+            await asyncio.Event().wait()
+        return self.words.pop(0)
+
+
+@pytest.mark.parametrize(
+    ("skip", "text"),
+    [
+        (True, "expected x, got nothing that fits within 1 s\nwhat came before: a\nwhat came before: b"),
+        (False, "expected x, got a"),
+    ],
+)
+def test_without_a_journal_a_failure_lists_all_that_came(skip: bool, text: str):
+    with pytest.raises(AssertionError) as failed:
+        FakeClock().run(expect(Heard("a", "b")).to_receive("x", skip=skip))
+    assert str(failed.value) == text
+
+
+def test_what_came_for_an_earlier_assertion_is_not_said_to_have_come_now():
+    async def main():
+        wanted = expect(Heard("a", "b"))
+        await wanted.to_receive("b", skip=True)
+        await wanted.to_receive("x", skip=True)
+
+    with pytest.raises(AssertionError, match=r"expected x, got nothing within 1 s\nwhat came before: a$"):
         FakeClock().run(main())
