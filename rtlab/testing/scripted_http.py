@@ -88,7 +88,7 @@ class ScriptedServer:
 
     Examples
     --------
-    >>> async def not_found(request: Request, writer: asyncio.StreamWriter) -> None:
+    >>> async def not_found(request: ReceivedRequest, writer: asyncio.StreamWriter) -> None:
     ...     writer.write(response(404))
     >>> async def serve() -> None:
     ...     async with ScriptedServer(not_found) as server:
