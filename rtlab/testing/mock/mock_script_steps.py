@@ -15,7 +15,7 @@ from rtlab.protocol.close_codes import check_close
 from rtlab.testing.message_pattern import Pattern, as_frame
 from rtlab.testing.recordings.journal import Journal, JournalEntry
 
-__all__ = ["OPENING", "PeerScript", "PeerStep", "ScriptError", "echo"]
+__all__ = ["OPENING", "PeerScript", "PeerStep", "ScriptError", "check_peer_close", "echo"]
 
 
 class ScriptError(RtlabError):
@@ -51,6 +51,14 @@ OPENING: Final = ("slow_open", "refuse", "accept")
 def echo(data: str | bytes) -> str | bytes:
     """Return a message unchanged; a function for `PeerScript.answer`."""
     return data
+
+
+def check_peer_close(code: int, reason: str) -> None:
+    """Raise `ScriptError` if a peer's close frame cannot carry a code and a reason."""
+    try:
+        check_close(code, reason)
+    except ValueError as error:
+        raise ScriptError(f"close: {error}") from None
 
 
 class PeerScript:
@@ -151,10 +159,7 @@ class PeerScript:
 
     def close(self, code: int = 1000, reason: str = "") -> PeerScript:
         """Start the closing handshake (RFC 6455 §7.1.2)."""
-        try:
-            check_close(code, reason)
-        except ValueError as error:
-            raise ScriptError(f"close: {error}") from None
+        check_peer_close(code, reason)
         return self._and(PeerStep("close", reason, code=code))
 
     def reset(self) -> PeerScript:

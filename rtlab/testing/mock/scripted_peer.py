@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from websockets.exceptions import ConcurrencyError
 from websockets.frames import Close
 
 from rtlab.client.user_callback_errors import call
@@ -23,7 +24,8 @@ from rtlab.testing.mock.mock_frames import (
     Request,
     Response,
 )
-from rtlab.testing.mock.mock_script_steps import OPENING, PeerScript, PeerStep
+from rtlab.testing.mock.mock_script_steps import OPENING, PeerScript, PeerStep, ScriptError, check_peer_close
+from rtlab.testing.mock.pending_pings import check_ping
 from rtlab.testing.recordings.journal import Journal
 
 __all__ = ["PeerEnd", "ScriptFailed", "ScriptedPeer"]
@@ -110,40 +112,49 @@ class PeerEnd:
         for message in messages:
             data = as_frame(message)
             if not (self.over or self._sent_close):
+                self._check_accepted("send")
                 self.journal.note((self._loop.time(), "peer", "message", data, self.number))
                 self._send_down(data)
 
     def close(self, code: int = 1000, reason: str = "") -> None:
-        """Start the closing handshake."""
+        """Start the closing handshake; raise `ScriptError` for a code or a reason that cannot be sent."""
+        check_peer_close(code, reason)
+        self._check_accepted("close")
+        self._close(code, reason)
+
+    def _close(self, code: int, reason: str) -> None:
         if not self.over and not self._sent_close:
             self._sent_close = True
             self.journal.add(self._loop.time(), "peer", "close", f"{code} {reason}".strip(), self.number)
             self._send_down(Close(code, reason))
 
     def ping(self, data: bytes = b"") -> None:
-        """Send a ping."""
+        """Send a ping; raise `ProtocolError` for more than 125 bytes."""
+        check_ping(data)
+        self._check_accepted("ping")
         if not self.over:
             self._send_down(PingFrame(data))
+
+    def _check_accepted(self, what: str) -> None:
+        if not (self.accepted or self.over):
+            raise ScriptError(f"{what}: the handshake is not answered yet, so `await ws.opened()` first")
 
     def reset(self, detail: str = "") -> None:
         """Drop the connection without a close frame."""
         if not self.over:
             self.journal.add(self._loop.time(), "peer", "reset", detail, self.number)
-            self._end(ConnectionEnd.RESET)
+            self._send_last(ConnectionEnd.RESET)
 
     def break_protocol(self) -> None:
         """Send bytes that are no valid frame: the client fails the connection (RFC 6455 §7.1.7)."""
         if not self.over:
             self.journal.add(self._loop.time(), "peer", "nonsense", "", self.number)
-            self._end(ConnectionEnd.PROTOCOL)
+            self._send_last(ConnectionEnd.PROTOCOL)
 
     def vanish(self) -> None:
         """Leave the connection half-open from now on: read nothing, answer nothing."""
         self.gone = True
         self.journal.add(self._loop.time(), "peer", "vanishes", "", self.number)
-
-    def _end(self, how: ConnectionEnd) -> None:
-        self._send_last(how)
 
     def _send_last(self, item: Item) -> None:
         self.over = True
@@ -166,10 +177,10 @@ class PeerEnd:
             case Close(code, reason):
                 self.closed = item
                 if self._sent_close:
-                    self._end(ConnectionEnd.FIN)
+                    self._send_last(ConnectionEnd.FIN)
                 else:
-                    self.close(code, reason)
-                    self._end(ConnectionEnd.FIN)
+                    self._close(code, reason)
+                    self._send_last(ConnectionEnd.FIN)
             case PingFrame(data):
                 self._send_down(PongFrame(data))
             case ConnectionEnd():
@@ -204,12 +215,20 @@ class PeerEnd:
             self._send_down(frame)
 
     async def recv(self) -> str | bytes:
-        """Return the next message that `recv` has not returned before; see also `received`."""
+        """Return the next message that `recv` has not returned before; see also `received`.
+
+        After the end it raises `RtlabError`; while another `recv` waits, `ConcurrencyError`.
+        """
+        if self._reader is not None:
+            raise ConcurrencyError("cannot call recv while another coroutine is already running recv")
         while self._read_so_far >= len(self.received):
             if self.over:
                 raise RtlabError("expected a message of the client, got the end of its connection")
             self._reader = self._loop.create_future()
-            await self._reader
+            try:
+                await self._reader
+            finally:
+                self._reader = None
         self._read_so_far += 1
         return self.received[self._read_so_far - 1]
 
