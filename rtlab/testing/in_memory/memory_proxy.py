@@ -179,7 +179,8 @@ class _End:
             assert self._link is not None
             if self._client:
                 chosen = head.get(b"sec-websocket-protocol").decode("latin-1") or None
-                self._deliver(Response(head.status, chosen))
+                wait = head.get(b"retry-after").decode("latin-1")
+                self._deliver(Response(head.status, chosen, float(wait) if wait else None))
             else:
                 self._deliver(self._link.request)
         if data:

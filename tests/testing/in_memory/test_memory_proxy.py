@@ -73,3 +73,13 @@ def test_a_fault_script_plays_on_the_fake_clock():
         "opened",
         "ended",
     ]
+
+
+def test_a_refusals_retry_after_passes():
+    async def main():
+        ws = MockWebSocket(ScriptedPeer(PeerScript().refuse(503, retry_after=2.5), link=MemoryProxy()))
+        with pytest.raises(websockets.InvalidStatus) as refused:
+            await ws.opened()
+        return refused.value.response.status_code, refused.value.response.headers["Retry-After"]
+
+    assert FakeClock().run(main()) == (503, "2.5")
