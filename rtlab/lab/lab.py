@@ -326,9 +326,7 @@ class Lab:
         """
         if self._faults is not None:
             await self._faults.restore()
-        async with asyncio.TaskGroup() as group:
-            for node in range(len(self._nodes)):
-                group.create_task(self.restart(node))
+        await all_of([self.restart(node) for node in range(len(self._nodes))])
 
     async def spawn(self, argv: Sequence[str], *, name: str = "", port: int | None = None) -> Child:
         """Run a third-party program (redis, nginx, …) that ends with the lab.

@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.request
 from typing import Any
+from unittest.mock import AsyncMock
 
 import psutil
 import pytest
@@ -20,6 +21,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from rtlab.errors import LabError
 from rtlab.lab.lab import Lab
 from rtlab.processes.ports import accepts
+from rtlab.processes.start_child_process import Child
 from rtlab.protocol.permessage_deflate import Deflate
 from tests.held_ports import needs_held_ports, ports_held_here
 
@@ -237,6 +239,13 @@ async def test_a_killed_node_comes_back_at_its_address():
         await lab.reset()
         assert lab.url == url
         assert (await say(lab.ws_url, {"type": "echo"}))["type"] == "echo"
+
+
+async def test_a_reset_says_plainly_why_a_node_does_not_start_again(monkeypatch: pytest.MonkeyPatch):
+    async with Lab(nodes=2) as lab:
+        monkeypatch.setattr(Child, "announced", AsyncMock(side_effect=LabError("the server is no more")))
+        with pytest.raises(LabError, match="the server is no more"):
+            await lab.reset()
 
 
 @needs_held_ports
