@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 import tempfile
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -135,8 +136,17 @@ def find_broker(kind: str) -> str:
     return program
 
 
+def _end_and_remove(running: list[Child], folder: Path) -> None:
+    """Kill the broker's process, and then remove its data folder, which it could otherwise make anew."""
+    for child in running:
+        child.kill()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 class BrokerServer:
     """One broker's process, on 127.0.0.1. Create it with `start`.
+
+    A broker that is not stopped ends, and its data folder goes, when this object is garbage collected.
 
     Parameters
     ----------
@@ -158,8 +168,10 @@ class BrokerServer:
         self.kind = kind
         self._held: list[HeldPort] = []
         self._hold(same_port=False)
-        self._folder = Path(tempfile.mkdtemp(prefix=f"rtlab-{kind}-"))
         self._child: Child | None = None
+        self._folder = Path(tempfile.mkdtemp(prefix=f"rtlab-{kind}-"))
+        self._running: list[Child] = []  # `_child`, for the finalizer, which must not refer to this object
+        weakref.finalize(self, _end_and_remove, self._running, self._folder)
 
     @classmethod
     async def start(cls, kind: str) -> BrokerServer:
@@ -225,6 +237,7 @@ class BrokerServer:
         argv = self._kind.command(self._program, self.port, self._folder)
         environment = self._kind.environment([held.port for held in self._held], self._folder)
         self._child = Child.guarded(self.kind, argv, environment)
+        self._running[:] = [self._child]
         await self._child.until(lambda: accepts(self.port), _START_TIMEOUT)
 
     def pause(self) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 
+import psutil
 import pytest
 
 from rtlab.errors import LabError
@@ -110,3 +112,19 @@ async def test_a_broker_whose_kill_fails_releases_its_port(monkeypatch: pytest.M
             await server.stop()
         assert server.port not in ports_held_here()
     await server.stop()
+
+
+@pytest.mark.parametrize("kind", ["nats", "redis"])
+async def test_the_folder_of_a_broker_that_is_garbage_collected_goes_after_its_process(kind: str) -> None:
+    try:
+        server = await BrokerServer.start(kind)
+    except LabError as error:
+        pytest.skip(str(error))
+    pid, folder = server.pid, server._folder
+    for held in server._held:
+        held.close()  # an open socket would warn
+    assert folder.is_dir()
+    del server
+    gc.collect()
+    assert not psutil.pid_exists(pid)
+    assert not folder.exists()
