@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +18,9 @@ from rtlab.cli.print_and_save import print_table
 from rtlab.cli.probe_command import probe
 from rtlab.cli.reverse_proxy_matrix_command import proxies
 from rtlab.errors import RtlabError
+
+if TYPE_CHECKING:
+    from rtlab.bench.results import Result
 
 __all__ = ["app", "main", "run"]
 
@@ -83,16 +86,13 @@ def bench(
     resume: Annotated[
         Path | None, typer.Option(help="Keep what is done in this file, and go on from it (ledger).")
     ] = None,
-    only: Annotated[str | None, typer.Option(help="One of its rows (throughput, security).")] = None,
+    only: Annotated[str | None, typer.Option(help="One of its rows (scale, security, throughput).")] = None,
     tiny: Annotated[
         bool, typer.Option("--tiny", help="See that it runs, and measure nothing (throughput, security).")
     ] = False,
 ) -> None:
     """Measure rtlab on this machine, beside its peers."""
-    import msgspec
-
-    from rtlab.bench.registry import BENCHES
-    from rtlab.bench.results import Result, table
+    from rtlab.bench.registry import BENCHES, check_options
     from rtlab.lab.lab import Lab
 
     if names == ["list"]:
@@ -109,6 +109,7 @@ def bench(
         "tiny": tiny or None,
     }
     options: dict[str, object] = {name: value for name, value in given.items() if value is not None}
+    check_options(names, options)
     models: dict[str, dict[str, object]] = {}
     if "throughput" in names:
         from rtlab.models.batching import batch_delay, batch_size
@@ -116,14 +117,26 @@ def bench(
         # Benchmarks must not import `rtlab.models`, so the closed forms to compare with are passed in.
         models["throughput"] = {"closed_forms": (batch_size, batch_delay)}
 
-    async def run_all() -> list[Result]:
-        return [
-            result
-            for name in names
-            for result in await BENCHES[name](Lab.start, **options, **models.get(name, {}))
-        ]
+    results: list[Result] = []
 
-    results = asyncio.run(run_all())
+    async def run_all() -> None:
+        for name in names:
+            results.extend(await BENCHES[name](Lab.start, **options, **models.get(name, {})))
+
+    try:
+        asyncio.run(run_all())
+    except BaseException:
+        if results:  # of the benchmarks before the one that failed
+            _print_results(results, as_json=as_json)
+        raise
+    _print_results(results, as_json=as_json)
+
+
+def _print_results(results: list[Result], *, as_json: bool) -> None:
+    import msgspec
+
+    from rtlab.bench.results import table
+
     if as_json:
         print(msgspec.json.format(msgspec.json.encode(results)).decode())
     else:

@@ -18,6 +18,7 @@ import pytest
 from rtlab.bench.registry import BENCHES
 from rtlab.bench.results import Result
 from rtlab.cli import main as cli
+from rtlab.errors import LabError
 from rtlab.processes.ports import accepts, http_ok
 from rtlab.resources import notebooks_path
 
@@ -146,6 +147,37 @@ def test_bench_prints_what_it_measured(monkeypatch: pytest.MonkeyPatch, capfd: p
     assert "round trip" in capfd.readouterr().out
     assert cli.run(["bench", "list"]) == 0
     assert "import" in capfd.readouterr().out.split()
+
+
+def test_bench_checks_the_options_of_all_before_the_first_runs(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    async def fake(_: Any, messages: int) -> list[Result]:
+        pytest.fail("it ran, though a later benchmark cannot")
+
+    monkeypatch.setitem(BENCHES, "fake", fake)
+    assert cli.run(["bench", "fake", "snapshot", "--messages", "3"]) == 1
+    assert capfd.readouterr().err == "rtlab: snapshot takes no --messages: leave it out\n"
+
+
+@pytest.mark.parametrize("flags", [[], ["--json"]], ids=["table", "json"])
+def test_bench_prints_what_was_measured_before_a_failure(
+    flags: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    async def fake(_: Any) -> list[Result]:
+        return [Result.of("fake", "round trip", [2.0], "µs")]
+
+    async def broken(_: Any) -> list[Result]:
+        raise LabError("the server is no more")
+
+    monkeypatch.setitem(BENCHES, "fake", fake)
+    monkeypatch.setitem(BENCHES, "broken", broken)
+    assert cli.run(["bench", "fake", "broken", *flags]) == 1
+    out, err = capfd.readouterr()
+    assert "round trip" in out
+    assert err == "rtlab: the server is no more\n"
+    assert cli.run(["bench", "broken", "fake", *flags]) == 1
+    assert capfd.readouterr().out == ""
 
 
 def test_ctrl_c_ends_a_command_without_a_traceback_and_its_server_too():
