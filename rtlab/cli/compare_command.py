@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from rtlab.cli.common_flags import Json, Save, Tls
-from rtlab.cli.print_and_save import print_table, save_run
+from rtlab.cli.print_and_save import check_writable, print_table, save_run
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -36,16 +36,17 @@ def compare(
     save: Save = None,
 ) -> None:
     """Measure WebSocket, event stream, long poll and WebRTC side by side."""
+    check_writable(save)
     result = asyncio.run(_compare(seconds, rate, size, rtt, tls=tls))
+    if as_json:
+        print(json.dumps(result.to_dict(), indent=1))
+    else:
+        print_table(_table(result))
     if save is not None:
         options = {"seconds": seconds, "rate": rate, "size": size, "rtt": rtt}
         words = [f"--{name} {value:g}" for name, value in options.items() if value is not None]
         words += ["--tls"] if tls else []
         save_run(save, " ".join(["rtlab compare", *words]), {}, result.to_dict())
-    if as_json:
-        print(json.dumps(result.to_dict(), indent=1))
-    else:
-        print_table(_table(result))
 
 
 async def _compare(seconds: float, rate: float, size: int, rtt: float | None, *, tls: bool) -> Comparison:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-__all__ = ["print_table", "save_run"]
+from rtlab.errors import RtlabError
+
+__all__ = ["check_writable", "print_table", "save_run"]
 
 
 def print_table(renderable: object) -> None:
@@ -13,6 +15,30 @@ def print_table(renderable: object) -> None:
     from rich.console import Console
 
     Console().print(renderable)
+
+
+def check_writable(path: Path | None) -> None:
+    """Check, before a measurement, that its result can be written; leave no file behind that was not there.
+
+    Parameters
+    ----------
+    path : pathlib.Path or None
+        The file of ``--save``, whose content is kept; None without the option.
+
+    Raises
+    ------
+    RtlabError
+        When the file cannot be written.
+    """
+    if path is None:
+        return
+    known = path.exists()
+    try:
+        path.open("ab").close()
+        if not known:
+            path.unlink()
+    except OSError as error:
+        raise _not_written(path, error) from None
 
 
 def save_run(path: Path, command: str, programs: dict[str, str], result: dict[str, Any]) -> None:
@@ -29,7 +55,19 @@ def save_run(path: Path, command: str, programs: dict[str, str], result: dict[st
         `rtlab.measure.provenance.provenance`.
     result : dict
         The results, as plain JSON values.
+
+    Raises
+    ------
+    RtlabError
+        When the file cannot be written.
     """
     from rtlab.measure.provenance import provenance, write_json
 
-    write_json(path, provenance(f"{command} --save {path}", programs), result)
+    try:
+        write_json(path, provenance(f"{command} --save {path}", programs), result)
+    except OSError as error:
+        raise _not_written(path, error) from None
+
+
+def _not_written(path: Path, error: OSError) -> RtlabError:
+    return RtlabError(f"cannot write {path}: {error.strerror}: name another file with --save")

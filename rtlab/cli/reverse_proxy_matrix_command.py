@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rtlab.cli.common_flags import Json, Save, Tls
-from rtlab.cli.print_and_save import print_table, save_run
+from rtlab.cli.print_and_save import check_writable, print_table, save_run
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -25,8 +25,13 @@ def proxies(
     save: Save = None,
 ) -> None:
     """Measure what nginx and HAProxy do to each transport, as they come and set right."""
+    check_writable(save)
     frame = asyncio.run(_proxies(timeout, tls=tls))
     probes = json.loads(frame.to_json(orient="records"))
+    if as_json:
+        print(json.dumps(probes, indent=1))
+    else:
+        print_table(_matrix(probes))
     if save is not None:
         save_run(
             save,
@@ -34,10 +39,6 @@ def proxies(
             {"nginx": "-v", "haproxy": "-v"},
             {"probes": probes},
         )
-    if as_json:
-        print(json.dumps(probes, indent=1))
-    else:
-        print_table(_matrix(probes))
 
 
 def _matrix(probes: list[dict[str, Any]]) -> Table:
