@@ -66,12 +66,14 @@ async def run(start_lab: StartLab, messages: int = MESSAGES, resume: str = "") -
     Raises
     ------
     LabError
-        If a round failed, or the file does not hold rounds.
+        If a round failed, or the file does not hold rounds or cannot be written.
     """
     rounds = _read(Path(resume)) if resume else []
     with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task("messages", total=messages, completed=sum(one.messages for one in rounds))
         if sum(one.messages for one in rounds) < messages:
+            if resume:
+                _check_writable(Path(resume))
             lab = await start_lab(faults=True, **_KEPT, **_BACKLOG, write_limit_messages=100_000)
             try:
                 async with ClientsProcess() as clients:
@@ -99,6 +101,13 @@ async def _round(lab: Lab, clients: ClientsProcess, number: int) -> Round:
         raise LabError(f"round {number} of the proof: {error}") from error
 
 
+def _check_writable(path: Path) -> None:
+    try:
+        path.open("ab").close()
+    except OSError as error:
+        raise LabError(f"cannot keep rounds in {path} ({error.strerror}): name another file") from None
+
+
 def _keep(path: Path, one: Round) -> None:
     with path.open("ab") as file:
         file.write(msgspec.json.encode(one) + b"\n")
@@ -108,7 +117,7 @@ def _read(path: Path) -> list[Round]:
     try:
         lines = path.read_bytes().splitlines() if path.exists() else []
         return [msgspec.json.decode(line, type=Round) for line in lines]
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, ValueError, msgspec.DecodeError) as error:  # ValueError: text that is not UTF-8
         raise LabError(
             f"{path} does not hold rounds of this benchmark ({error}): name another file"
         ) from error

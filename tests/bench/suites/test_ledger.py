@@ -11,6 +11,10 @@ from rtlab.errors import LabError, RtlabError
 from rtlab.lab.lab import Lab
 
 
+async def unwanted(**_: Any) -> Lab:
+    pytest.fail("a lab was started for rounds that cannot be kept")
+
+
 async def test_rounds_that_are_done_are_not_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     for name, value in {"COUNT": 20, "FAULTS": 2, "KINDS": ("websocket",)}.items():
         monkeypatch.setattr(bench_ledger, name, value)
@@ -27,9 +31,19 @@ async def test_rounds_that_are_done_are_not_done_again(tmp_path: Path, monkeypat
         counts = {result.metric: result.value for result in results}
         assert counts["messages sent"] == 80 * rounds
         assert [result.value for result in results if result.peer == "limit"] == [0] * 6
-    kept.write_text("something else")
+
+
+@pytest.mark.parametrize("content", [b"something else", b'{"kind":"\xff"}'], ids=["no JSON", "not UTF-8"])
+async def test_a_file_that_does_not_hold_rounds_is_refused(tmp_path: Path, content: bytes):
+    kept = tmp_path / "rounds.jsonl"
+    kept.write_bytes(content)
     with pytest.raises(LabError, match="name another file"):
-        await BENCHES["ledger"](start, resume=str(kept))
+        await BENCHES["ledger"](unwanted, resume=str(kept))
+
+
+async def test_a_file_that_cannot_be_written_is_refused_before_the_first_round(tmp_path: Path):
+    with pytest.raises(LabError, match=r"cannot keep rounds in .*: name another file"):
+        await BENCHES["ledger"](unwanted, resume=str(tmp_path / "nowhere" / "rounds.jsonl"))
 
 
 async def test_an_option_that_a_benchmark_does_not_know_is_refused():
