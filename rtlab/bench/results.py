@@ -86,7 +86,9 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         """
         if (self.at_most is None and self.at_least is None) or not self.counts:
             return None
-        narrow = [bound for bound in (self.at_most, self.at_least) if bound and 0 < abs(bound - 1) < NARROW]
+        # Rounded: 0.9 and 1.1 are no floats, and their distances from 1 come out below and above 0.1.
+        bounds = (self.at_most, self.at_least)
+        narrow = [bound for bound in bounds if bound and 0 < round(abs(bound - 1), 9) < NARROW]
         if narrow and self.peer_value and self.ratio is not None and self.interval is not None:
             low, high = self.interval
             return (

@@ -36,6 +36,10 @@ def test_the_table_has_a_row_for_each_result():
         ([0.98] * 9, {"at_least": 0.97}, True),
         ([0.96] * 9, {"at_least": 0.97}, False),
         ([1.5, 0.5] * 5, {"at_most": 2.0}, True),
+        # A bound at 10 % is a wide one on either side of 1, although 1 - 0.9 < 0.1 in floats.
+        ([1.2, 0.9] * 5, {"at_least": 0.9}, True),
+        ([1.2, 0.9] * 5, {"at_most": 1.1}, True),
+        ([0.85] * 9, {"at_least": 0.9}, False),
     ],
 )
 def test_a_narrow_limit_is_judged_by_the_interval_and_a_wide_one_decides_nothing(ours, limits, holds):
