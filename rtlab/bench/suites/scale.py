@@ -11,12 +11,12 @@ a message arrives that was sent after that? ``--only cost`` or ``--only recovery
 from __future__ import annotations
 
 import asyncio
-import statistics
 import time
 from contextlib import AsyncExitStack
 from typing import Final
 
 import msgspec
+import numpy as np
 import psutil
 
 from rtlab.bench.peers.bare_brokers import BARE, Trip
@@ -223,7 +223,7 @@ async def _turns(ours: Trip, peer: Trip, messages: int) -> tuple[list[float], li
 
 def _times(what: str, ours: list[float], peer: list[float]) -> list[Result]:
     added = sorted(our - bare for our, bare in zip(ours, peer, strict=True))
-    late = [statistics.quantiles(times, n=100)[98] for times in (ours, peer, added)]
+    late = [float(np.percentile(times, 99)) for times in (ours, peer, added)]
     return [
         Result.of("scale", f"{what}: until all heard p50", ours, "ms", "bare client", peer),
         Result.of("scale", f"{what}: until all heard p99", [late[0]], "ms", "bare client", [late[1]]),

@@ -35,6 +35,15 @@ async def test_every_process_and_every_hop_has_its_row_beside_the_bare_client():
     assert all(rows[name].value > 0 for name in list(rows)[:5])
 
 
+def test_no_percentile_is_beyond_what_was_measured():
+    rows = {row.metric: row for row in scale._times("few", [1.0, 2.0, 3.0], [0.5, 0.5, 1.0])}
+    late = rows["few: until all heard p99"]
+    assert 2 < late.value <= 3
+    assert late.peer_value is not None
+    assert 0.5 < late.peer_value <= 1
+    assert 1.5 < rows["few: added p99"].value <= 2
+
+
 async def test_a_recovery_is_the_worst_of_all_beside_its_limit(monkeypatch: pytest.MonkeyPatch):
     cluster = SimpleNamespace(stop=AsyncMock())
     monkeypatch.setattr(scale.BreakableCluster, "start", AsyncMock(return_value=cluster))
