@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConn
 from rtlab.lab.lab import Lab
 from rtlab.patterns import queue_sqlite_file
 from rtlab.patterns.offline_message_queue import MessageQueue
+from rtlab.protocol.message_format import Message
 
 KILLS = 5
 
@@ -27,6 +29,30 @@ async def test_nothing_is_lost_or_doubled_when_the_client_is_killed_five_times(t
     assert (account.lost, account.duplicates, account.reordered, account.phantoms) == (0, 0, 0, 0)
     assert account.ok == found.promised > KILLS * kill_9_in_mid_flush.COUNT // 10
     assert (found.copies, found.silent) == (2, 0)
+
+
+async def test_messages_that_never_arrive_are_counted_and_unpromised_ones_do_not_stand_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    lost: list[int] = []
+
+    class Deaf(WebSocketConnection):
+        """Never hears the first messages, which are promised: the client is killed after more."""
+
+        def on(self, type: str, handler: Any) -> Any:  # type: ignore[override]
+            def heard(message: Message) -> None:
+                if len(lost) < 30:
+                    lost.append(message.payload)
+                if message.payload not in lost:
+                    handler(message)
+
+            return super().on(type, heard)
+
+    monkeypatch.setattr(kill_9_in_mid_flush, "WebSocketConnection", Deaf)
+    monkeypatch.setattr(kill_9_in_mid_flush, "ARRIVAL", 0.2)
+    async with asyncio.timeout(120), Lab() as lab:
+        found = await kill_in_mid_flush(lab.ws_url, tmp_path, 1, seed=5)
+    assert (found.kills, found.account.lost, len(lost)) == (1, 30, 30)
 
 
 def no_checksum(*_: object) -> int:
