@@ -24,7 +24,8 @@ async def test_every_number_of_the_benchmark(monkeypatch: pytest.MonkeyPatch) ->
     assert list(results) == [
         "server CPU per delivery, room of 5",
         "server CPU per delivery, room of 10",
-        "echo round trip p50",
+        "echo round trip p50, room of 5",
+        "echo round trip p50, room of 10",
     ]
     for result in results.values():
         assert (result.unit, result.peer) == ("µs", "websockets")
