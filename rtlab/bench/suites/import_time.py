@@ -23,7 +23,7 @@ _NAMES: Final = "from rtlab import Lab, LatencyPlot, WebSocketConnection"
 
 async def _fresh(statement: str) -> float:
     child = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", _TIMED.format(statement), stdout=asyncio.subprocess.PIPE
+        sys.executable, "-P", "-c", _TIMED.format(statement), stdout=asyncio.subprocess.PIPE
     )
     async with asyncio.timeout(60):
         printed, _ = await child.communicate()

@@ -71,7 +71,7 @@ async def _theirs(url: str, messages: int, *, each: bool) -> None:
         for _ in range(messages if each else 1):
             await connection.recv()
 
-    async with connect(url, compression=None, ping_interval=None) as connection:
+    async with connect(url, compression=None, ping_interval=None, proxy=None) as connection:
         reading = asyncio.create_task(answers(connection))
         try:
             for n in range(messages):

@@ -31,7 +31,7 @@ async def round_trips(url: str, seconds: float) -> list[float]:
     seconds : float
         How long to send echoes, in seconds.
     """
-    command = (sys.executable, "-m", "rtlab.bench.throughput.honest_client", url, str(seconds))
+    command = (sys.executable, "-P", "-m", "rtlab.bench.throughput.honest_client", url, str(seconds))
     child = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     try:
         async with asyncio.timeout(seconds + _TIMEOUT):
@@ -46,7 +46,7 @@ async def round_trips(url: str, seconds: float) -> list[float]:
 def main(url: str, seconds: float) -> list[float]:
     """Return round trips in seconds; those that a late echo delays count from when they were due."""
     found: list[float] = []
-    with connect(url, compression=None) as ws:
+    with connect(url, compression=None, proxy=None) as ws:
         ws.recv(_TIMEOUT)  # the welcome
         begun, late = time.monotonic(), False
         for n in range(max(1, round(seconds * RATE))):
