@@ -8,6 +8,7 @@ import secrets
 import signal
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -149,6 +150,7 @@ async def _run(
             await web.TCPSite(runner, "127.0.0.1", port).start()
         except OSError:
             raise RtlabError(f"port {port} is taken: choose another with --api, or 0 for any") from None
+        began = time.monotonic()  # the trace's clock; connections may come before the next line runs
         made = await collection.create({"name": name, "listen": listen, "upstream": upstream})
         about = {
             "listen": made.listen,
@@ -159,7 +161,7 @@ async def _run(
         _say(about, warning, as_json=as_json)
         if script is not None:
             await player.start(made, script)
-        await _show(trace, made, player, stopped, as_json=as_json)
+        await _show(trace, made, player, stopped, began, as_json=as_json)
     finally:
         await runner.cleanup()  # stops the API, whose cleanup stops the player and closes the proxies
 
@@ -177,7 +179,9 @@ def _say(about: dict[str, str | None], warning: str, *, as_json: bool) -> None:
     print(f"{about['api']} speaks Toxiproxy's API, {token}\nCtrl-C stops it", flush=True)
 
 
-async def _show(trace: Trace, made: Proxy, player: Player, stopped: asyncio.Event, *, as_json: bool) -> None:
+async def _show(
+    trace: Trace, made: Proxy, player: Player, stopped: asyncio.Event, began: float, *, as_json: bool
+) -> None:
     """Print the trace as it grows, above a progress bar of the script, until stopped."""
     import msgspec
     from rich.console import Console
@@ -186,7 +190,7 @@ async def _show(trace: Trace, made: Proxy, player: Player, stopped: asyncio.Even
     console = Console(highlight=False, soft_wrap=True)
     plain = as_json or not console.is_terminal
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[counts]}"))
-    began, seen = asyncio.get_running_loop().time(), 0
+    seen = 0
     with Progress(*columns, console=console, transient=True, disable=plain) as progress:
         task = progress.add_task("no script", total=None, counts="")
         ended = False

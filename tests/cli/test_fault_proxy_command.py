@@ -114,6 +114,7 @@ def test_a_token_is_made_and_printed_and_people_get_lines(echo: str) -> None:
     assert process.returncode == 0
     assert "opened" in out
     assert "#1" in out
+    assert min(float(line.split()[0]) for line in out.splitlines()) >= 0  # seconds since the start
 
 
 def test_a_script_that_contradicts_itself_is_refused_with_the_seed_that_is_played(
