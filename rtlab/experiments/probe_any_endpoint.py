@@ -233,10 +233,13 @@ class _Probe:
             async with await self._dial(url) as again:
                 began = time.monotonic()
                 try:
-                    held = await again.get(self._watch)
+                    async with asyncio.timeout(self._watch):
+                        held = await again.get(self._watch + self._timeout)
                     report.idle = f"answered HTTP {held.status} after {time.monotonic() - began:.1f} s"
-                except ConnectFailed:
+                except TimeoutError:
                     report.idle = f"held for {self._watch:g} s"
+                except ConnectFailed as error:
+                    report.idle = f"cut after {time.monotonic() - began:.1f} s: {error}"
         else:
             report.idle = "answers at once: no cursor to wait with"
         report.heartbeat = "none: a poll has no open connection between answers"

@@ -65,6 +65,28 @@ async def test_a_long_poll_is_found_out(lab: Lab) -> None:
     assert report.idle.startswith("answered HTTP 204 after ")
 
 
+@pytest.mark.parametrize("hangs_up", [True, False])
+async def test_a_poll_that_is_cut_was_not_held(hangs_up: bool) -> None:
+    stopped = asyncio.Event()
+
+    async def poll(request: ReceivedRequest, writer: asyncio.StreamWriter) -> None:
+        if "cursor=c1" not in request.target:
+            writer.write(response(200, b'{"cursor":"c1","messages":[]}', content_type="application/json"))
+        elif not hangs_up:
+            await stopped.wait()
+
+    async with ScriptedServer(poll) as server, asyncio.timeout(30):
+        try:
+            report = await probe(server.url, kind="longpoll", watch=20.0 if hangs_up else 0.3, count=1)
+        finally:
+            stopped.set()
+    if hangs_up:
+        assert report.idle.startswith("cut after ")
+        assert "hung up without an answer" in report.idle
+    else:
+        assert report.idle == "held for 0.3 s"
+
+
 async def test_an_http_url_of_a_websocket_is_found_out(lab: Lab) -> None:
     assert (await probe(f"{lab.url}/ws", watch=0.0, count=1)).kind == "websocket"
 
