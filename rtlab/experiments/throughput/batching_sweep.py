@@ -21,9 +21,10 @@ import numpy as np
 
 from rtlab.capture.measurement_retry import again_while_busy
 from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
-from rtlab.errors import MachineBusy
+from rtlab.errors import LabError, MachineBusy, NotConnected
 from rtlab.measure.load_generator import OpenLoopRun, poisson_times, send_on_schedule
 from rtlab.measure.observed_batch_window import ObservedBatchWindow
+from rtlab.processes.owned_tasks import together
 
 if TYPE_CHECKING:
     from rtlab.client.connection import Connection
@@ -118,7 +119,7 @@ async def sweep_batching(
     Raises
     ------
     LabError
-        When messages were lost, or the measurement takes much too long.
+        When messages were lost, a connection was, or the measurement takes much too long.
     MachineBusy
         When this process's timers were late by more than a fifth of T, or a tenth of a cell's messages
         left more than 50 ms late, also at the third attempt.
@@ -164,28 +165,33 @@ async def _sweep(
             async with make_batcher(conn, window) as batcher:
                 return await send_on_schedule(conn, times, batcher.send)
 
-    async with asyncio.timeout(seconds + 30), asyncio.TaskGroup() as group:
-        tasks: list[list[asyncio.Task[OpenLoopRun]]] = []
-        left: list[list[_Left]] = []
-        for rate, window in cells:
-            seen: list[_Left] = []
-            left.append(seen)
-            tasks.append(
-                [
-                    group.create_task(client(rate, window and _watched(*window, seen)))
-                    for _ in range(_clients(rate, messages, seconds))
-                ]
+    left: list[list[_Left]] = [[] for _ in cells]
+
+    async def cell(rate: float, window: tuple[int, float] | None, seen: list[_Left]) -> list[OpenLoopRun]:
+        clients = range(_clients(rate, messages, seconds))
+        return await together(*(client(rate, window and _watched(*window, seen)) for _ in clients))
+
+    try:
+        async with asyncio.timeout(seconds + 30):
+            runs = await together(
+                *(cell(rate, window, seen) for (rate, window), seen in zip(cells, left, strict=True))
             )
+    except TimeoutError as error:
+        raise LabError(
+            f"expected a sweep of about {seconds:g} s, got none within {seconds + 30:g} s: see `lab.check()`"
+        ) from error
+    except NotConnected as error:
+        raise LabError(f"a client of the sweep lost the server, see `lab.check()`: {error}") from error
     plain: dict[float, float] = {}
     points: list[SweepPoint] = []
-    for (rate, window), found, batches in zip(cells, tasks, left, strict=True):
-        behind = np.quantile(np.concatenate([task.result().sent - task.result().due for task in found]), 0.9)
+    for (rate, window), found, batches in zip(cells, runs, left, strict=True):
+        behind = np.quantile(np.concatenate([run.sent - run.due for run in found]), 0.9)
         if behind > _BEHIND:
             raise MachineBusy(
                 f"expected messages that leave when they are due, got a tenth that left {behind:.2f} s late "
                 "or more: close what needs the processor, and run the cell again"
             )
-        up = np.concatenate([task.result().way_up for task in found])
+        up = np.concatenate([run.way_up for run in found])
         if window is None:
             plain[rate] = float(up.mean())
             continue

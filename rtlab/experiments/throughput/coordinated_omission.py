@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
-from rtlab.errors import LabError
+from rtlab.errors import LabError, NotConnected
 from rtlab.measure.load_generator import send_on_schedule
-from rtlab.processes.owned_tasks import until_stopped
+from rtlab.processes.owned_tasks import together, until_stopped
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -91,7 +91,7 @@ async def ask_through_freeze(
     ValueError
         When the freeze is not shorter than 0.8 · `seconds`.
     LabError
-        When answers are lost.
+        When answers are lost, or the connection is.
     """
     if not 0 <= freeze < 0.8 * seconds:
         raise ValueError(f"expected 0 <= freeze < 0.8 · seconds, got {freeze!r} of {seconds!r}")
@@ -104,12 +104,17 @@ async def ask_through_freeze(
         raise LabError(
             "expected all answers in time: `await lab.faults.restore()`, and run it again"
         ) from error
+    except NotConnected as error:
+        raise LabError(f"a tester lost the server, see `lab.check()`: {error}") from error
 
 
 async def _run(lab: Lab, rate: float, seconds: float, freeze: float, recorder: Recorder | None) -> FreezeRun:
-    record = recorder.record if recorder is not None else None
     times = np.arange(round(rate * seconds)) / rate
     frozen, frozen_at = 0.0, math.nan
+
+    def seen(due: float) -> None:
+        if recorder is not None:
+            recorder.record("open loop", due)
 
     async def stall() -> None:
         nonlocal frozen, frozen_at
@@ -124,17 +129,12 @@ async def _run(lab: Lab, rate: float, seconds: float, freeze: float, recorder: R
     one, other = (
         WebSocketConnection(lab.faults.ws_url, max_reconnect_attempts=0, heartbeat=None) for _ in range(2)
     )
-    async with asyncio.timeout(seconds + 15), one, other, asyncio.TaskGroup() as group:
+    async with asyncio.timeout(seconds + 15), one, other:
         began = time.monotonic()
-        asking = group.create_task(_closed_loop(one, rate, seconds, recorder))
-        sending = group.create_task(
-            send_on_schedule(
-                other, times, seen=None if record is None else lambda due: record("open loop", due)
-            )
+        results: list[Any] = await together(
+            _closed_loop(one, rate, seconds, recorder), send_on_schedule(other, times, seen=seen), stall()
         )
-        group.create_task(stall())
-    asked, took = asking.result()
-    schedule = sending.result()
+    (asked, took), schedule, _ = results
     return FreezeRun(
         took, schedule.latency, asked - began, schedule.due - began, frozen, frozen_at - began, seconds
     )

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
-from rtlab.errors import LabError
+from rtlab.errors import LabError, NotConnected
 from rtlab.policies.drop_or_conflate_on_overflow import MessagePlace, OverflowQueue, Skipped, parse_overflow
+from rtlab.processes.owned_tasks import together
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -166,7 +167,7 @@ async def serve_poisson(
     Raises
     ------
     LabError
-        When the messages do not arrive in time.
+        When the messages do not arrive in time, or a connection is lost.
     """
     room = f"served {time.monotonic_ns()}"
     arrived: list[float] = []
@@ -208,9 +209,7 @@ async def serve_poisson(
             await one.join_room(room)
             await other.join_room(room)
             other.on("tick", came)
-            async with asyncio.TaskGroup() as group:
-                group.create_task(consume(other))
-                group.create_task(publish(one))
-    except TimeoutError as error:
+            await together(consume(other), publish(one))
+    except (TimeoutError, NotConnected) as error:
         raise LabError(f"expected {len(times)} messages, got {len(waited)}: see `lab.check()`") from error
     return ServedQueue(np.array(arrived), np.array(waited), service)

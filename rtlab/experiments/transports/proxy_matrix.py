@@ -21,6 +21,7 @@ from rtlab.experiments.transports.feed_request import take_feed
 from rtlab.lab.certificates import Certificates
 from rtlab.lab.start_reverse_proxies import PROXY_SETTINGS, start_proxies
 from rtlab.measure.recorder import Recorder
+from rtlab.processes.owned_tasks import together
 from rtlab.protocol.transport_names import TRANSPORTS
 from rtlab.resources import data_path
 from rtlab.widgets.verdicts.plain_table import PlainTable
@@ -162,18 +163,16 @@ async def proxy_matrix(
                 # Connect once beforehand: importing modules must not count as a delay of the first proxy.
                 async with make_client(transport, lab.url):
                     pass
-            async with asyncio.TaskGroup() as group:
-                # Probes run concurrently, since they mostly wait. WebRTC's take turns: its handshake keeps a
-                # core busy, so concurrent ones would slow each other down and look delayed by a proxy.
-                turns = {name: asyncio.Lock() if name == "webrtc" else nullcontext() for name in transports}
-                tasks = [
-                    group.create_task(
-                        _probe(proxy, setting, transport, url, timeout, trusted, turns[transport])
-                    )
+            # Probes run concurrently, since they mostly wait. WebRTC's take turns: its handshake keeps a
+            # core busy, so concurrent ones would slow each other down and look delayed by a proxy.
+            turns = {name: asyncio.Lock() if name == "webrtc" else nullcontext() for name in transports}
+            probes = await together(
+                *(
+                    _probe(proxy, setting, transport, url, timeout, trusted, turns[transport])
                     for (proxy, setting), url in urls.items()
                     for transport in transports
-                ]
-    probes = [task.result() for task in tasks]
+                )
+            )
     return pd.DataFrame([{**msgspec.structs.asdict(probe), "words": probe.words} for probe in probes])
 
 

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
+from rtlab.errors import LabError
 from rtlab.experiments.throughput.batching_sweep import sweep_batching
 from rtlab.lab.lab import Lab
 from rtlab.patterns.message_batcher import MessageBatcher
 
 
+def make(conn, window):
+    return MessageBatcher(conn, window=window)
+
+
+async def test_a_lost_server_is_said_plainly() -> None:
+    async with asyncio.timeout(60), Lab() as lab:
+        run = asyncio.create_task(
+            sweep_batching(lab, make, rates=[100], waits=[0.05], limits=[4], messages=3000, seconds=30)
+        )
+        while (await lab.stats())["messages_received"] < 10:
+            await asyncio.sleep(0.01)
+        lab.kill()
+        with pytest.raises(LabError, match="a client of the sweep lost the server"):
+            await run
+
+
 @pytest.mark.alone  # messages that leave late because the machine is busy are refused
 async def test_every_cell_has_its_messages_and_full_batches_are_full() -> None:
-    def make(conn, window):
-        return MessageBatcher(conn, window=window)
-
     async with Lab() as lab:
         points = await sweep_batching(
             lab, make, rates=[100, 400], waits=[5.0], limits=[4], messages=128, seconds=0.32

@@ -7,6 +7,7 @@ import asyncio
 import numpy as np
 import pytest
 
+from rtlab.errors import LabError
 from rtlab.experiments.throughput.coordinated_omission import ask_through_freeze
 from rtlab.lab.lab import Lab
 from rtlab.measure.recorder import Recorder
@@ -27,6 +28,17 @@ async def test_the_closed_loop_sees_the_freeze_once_and_the_open_loop_in_each_me
     assert (seen.open > 0.25).sum() >= 10  # what was due in the first half of the freeze
     counts = {name: s["samples"] for name, s in recorder.statistics()["series"].items()}
     assert counts == {"closed loop": len(seen.closed), "open loop": 60}
+
+
+async def test_a_lost_server_is_said_plainly() -> None:
+    recorder = Recorder()
+    async with asyncio.timeout(60), Lab(faults=True) as lab:
+        run = asyncio.create_task(ask_through_freeze(lab, rate=50, seconds=30, freeze=0, recorder=recorder))
+        while recorder.position < 10:
+            await asyncio.sleep(0.01)
+        lab.kill()
+        with pytest.raises(LabError, match=r"lab\.check\(\)"):
+            await run
 
 
 async def test_a_freeze_that_does_not_fit_is_refused() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import numpy as np
 import pytest
 
+from rtlab.errors import LabError
 from rtlab.experiments.throughput.overloaded_queue import play_overflow, queue_waits, serve_poisson
 from rtlab.lab.lab import Lab
 from rtlab.measure.load_generator import poisson_times
@@ -35,3 +38,13 @@ async def test_a_real_consumer_gets_all_of_them_and_waits_no_less_than_its_arriv
         served = await serve_poisson(lab, poisson_times(400, 100, seed=1), 0.004)
     assert len(served.waited) == len(served.arrived) == 100
     assert np.all(served.waited > served.expected - 0.002)
+
+
+async def test_a_lost_server_is_said_plainly() -> None:
+    async with asyncio.timeout(60), Lab() as lab:
+        run = asyncio.create_task(serve_poisson(lab, poisson_times(100, 3000, seed=1), 0.004))
+        while (await lab.stats())["messages_published"] < 10:
+            await asyncio.sleep(0.01)
+        lab.kill()
+        with pytest.raises(LabError, match="expected 3000 messages, got"):
+            await run
