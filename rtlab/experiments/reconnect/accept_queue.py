@@ -42,7 +42,7 @@ async def overflow_accept_queue(backlog: int, clients: int, *, seconds: float = 
     Examples
     --------
     >>> await overflow_accept_queue(3, 10)  # doctest: +SKIP
-    Overflow(connected=4, refused=0, waiting=6)
+    AcceptQueueRun(connected=4, refused=0, waiting=6)
     """
     loop = asyncio.get_running_loop()
     with socket.create_server(("127.0.0.1", 0), backlog=backlog) as listener:

@@ -71,7 +71,8 @@ def delay_spread(policy: Backoff, attempts: int, *, seed: int = 1) -> NDArray[np
     Returns
     -------
     array of float, shape (attempts,)
-        0 if all clients wait equally long; 1.6 for full jitter, 0.53 for equal jitter.
+        0 if all clients wait equally long; 1.6 for full jitter, 0.53 for equal jitter. Clients that have
+        given up do not count; NaN if all have.
 
     Examples
     --------
@@ -80,11 +81,13 @@ def delay_spread(policy: Backoff, attempts: int, *, seed: int = 1) -> NDArray[np
     [1.6, 0.5]
     """
     rng = np.random.default_rng(seed)
-    delay, spread = np.zeros(_DRAWS), np.empty(attempts)
+    delay, spread = np.zeros(_DRAWS), np.full(attempts, np.nan)
     for n in range(attempts):
         delay = policy.delay(np.full(_DRAWS, n), delay, rng)
-        low, high = np.percentile(delay, (10, 90))
-        spread[n] = (high - low) / delay.mean()
+        made = delay[np.isfinite(delay)]
+        if len(made):
+            low, high = np.percentile(made, (10, 90))
+            spread[n] = (high - low) / made.mean() if high > low else 0.0
     return spread
 
 
@@ -105,7 +108,7 @@ def synchrony(policy: Backoff, attempts: int, *, width: float = 0.1, seed: int =
     Returns
     -------
     float
-        1 for a herd in lockstep.
+        1 for a herd in lockstep, 0 for one that has given up before.
 
     Examples
     --------
@@ -120,6 +123,7 @@ def synchrony(policy: Backoff, attempts: int, *, width: float = 0.1, seed: int =
     for n in range(attempts):
         delay = policy.delay(np.full(_DRAWS, n), delay, rng)
         at += delay
-    at.sort()
+    at = np.sort(at[np.isfinite(at)])  # the delay of a client that has given up is infinite
     # Largest share of attempts in any window of `width` seconds, widened by 1e-9 against rounding.
-    return float(np.max(np.searchsorted(at, at + width * (1 + 1e-9), "right") - np.arange(_DRAWS)) / _DRAWS)
+    within = np.searchsorted(at, at + width * (1 + 1e-9), "right") - np.arange(len(at))
+    return float(np.max(within, initial=0) / _DRAWS)

@@ -28,9 +28,20 @@ def test_a_herd_without_jitter_stays_in_lockstep() -> None:
     assert early == pytest.approx(late, rel=0.05)
 
 
+def test_clients_that_have_given_up_make_no_attempt() -> None:
+    policy = FullJitter(1.0, 5.0, max_attempts=3)
+    assert synchrony(policy, 3) == pytest.approx(synchrony(FullJitter(1.0, 5.0), 3))
+    assert synchrony(policy, 4) == synchrony(policy, 5) == 0
+    spread = delay_spread(policy, 5)
+    assert spread[:3] == pytest.approx(1.6, abs=0.02)
+    assert np.isnan(spread[3:]).all()
+    assert share_at_cap(policy, 5.0, 5).tolist() == [0] * 5
+
+
 def test_what_is_left_to_chance():
     assert delay_spread(FullJitter(1, 5), 6)[-1] == pytest.approx(1.6, abs=0.02)
     assert delay_spread(PRESETS["socketio"], 6)[4:].max() == 0
+    assert delay_spread(PRESETS["signalr"], 4).tolist() == [0] * 4  # its first delay is 0 s
     assert delay_spread(PRESETS["python_socketio"], 8)[-1] == pytest.approx(0.8 / 5, abs=0.005)
     websockets = delay_spread(PRESETS["websockets"], 5)
     assert websockets[0] == pytest.approx(1.6, abs=0.02)
