@@ -24,6 +24,9 @@ from rtlab.protocol.message_format import Message
 __all__ = ["WINDOWS", "RecoveryWindow", "WindowTrial", "try_window"]
 
 _TIMEOUT: Final = 30.0
+#: Share of a window in seconds for which the client that is back in time is away. The rest is left for a
+#: machine that stalls.
+_AWAY: Final = 0.5
 #: Seconds that stand for "never": clients reconnect only on demand, and presence sends nothing meanwhile.
 _NEVER: Final = 3600.0
 _ROOM: Final = "window"
@@ -144,7 +147,8 @@ class WindowTrial(msgspec.Struct, frozen=True):
     system : str
         Name of the system.
     inside, beyond : bool
-        Whether everything was recovered at the edge of the window, and one message (or moment) beyond it.
+        Whether everything was recovered at the edge of the window, and one message beyond it. For a window
+        in seconds: by a client that is back after half of it, and by one that is back after its end.
     missed_inside, missed_beyond : int
         Number of messages missed, or of batches repeated, in each case.
     """
@@ -158,6 +162,8 @@ class WindowTrial(msgspec.Struct, frozen=True):
 
 async def try_window(window: RecoveryWindow, scale: float = 0.01) -> WindowTrial:
     """Start a lab with the same window; let a client miss as much as it allows, then one message more.
+
+    A window in seconds is tried by a client that is back after half of it, then by one that is too late.
 
     Parameters
     ----------
@@ -180,8 +186,8 @@ async def try_window(window: RecoveryWindow, scale: float = 0.01) -> WindowTrial
             if window.unit == "batches":
                 return await _repeats(lab, window)
             inside, beyond = _amounts(window)
-            kept = await _away(lab, inside, window, late=False)
-            lost = await _away(lab, beyond, window, late=True)
+            kept = await _away(lab, inside, window, scale, late=False)
+            lost = await _away(lab, beyond, window, scale, late=True)
     except TimeoutError as error:
         raise LabError(f"the trial of {window.system}'s window did not end within {_TIMEOUT:g} s") from error
     return WindowTrial(window.system, kept, lost, inside, beyond)
@@ -203,7 +209,7 @@ def _amounts(window: RecoveryWindow) -> tuple[int, int]:
             return 1, 1  # what matters is when the client reconnects
 
 
-async def _away(lab: Lab, count: int, window: RecoveryWindow, *, late: bool) -> bool:
+async def _away(lab: Lab, count: int, window: RecoveryWindow, scale: float, *, late: bool) -> bool:
     """Return whether a client that misses `count` messages gets all of them, without a `resync`."""
     transports: list[WebSocketTransport] = []
 
@@ -236,6 +242,8 @@ async def _away(lab: Lab, count: int, window: RecoveryWindow, *, late: bool) -> 
         await publisher.request("batch", items)
         if window.unit == "messages" or (window.unit == "s" and late):
             await _sessions(lab, 1)  # until the client's session has expired
+        elif window.unit == "s":
+            await asyncio.sleep(_AWAY * window.amount * scale)
         conn.reconnect_now()
         await conn.connect()
         await publisher.request("news", {"n": count}, room_id=room)

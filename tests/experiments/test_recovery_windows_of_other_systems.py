@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 
-from rtlab.experiments.recovery_windows_of_other_systems import WINDOWS, try_window
-from rtlab.lab.lab_options_as_server_arguments import as_arguments
+from rtlab.experiments.recovery_windows_of_other_systems import WINDOWS, RecoveryWindow, try_window
+from rtlab.lab.lab_options_as_server_arguments import ServerOptions, as_arguments
 
 
 async def test_each_promise_is_kept_to_its_edge_and_broken_one_message_beyond() -> None:
@@ -15,6 +16,19 @@ async def test_each_promise_is_kept_to_its_edge_and_broken_one_message_beyond() 
     assert {trial.system: (trial.inside, trial.beyond) for trial in trials} == dict.fromkeys(
         WINDOWS, (True, False)
     )
+
+
+class Shorter(RecoveryWindow):
+    """A window whose lab keeps a session for a twentieth of it only."""
+
+    def settings(self, scale: float = 1.0) -> ServerOptions:
+        options = super().settings(scale)
+        return {**options, "session_ttl": self.amount * scale / 20}
+
+
+async def test_a_window_in_seconds_is_tried_by_a_client_that_is_away_for_long() -> None:
+    shorter = Shorter(**msgspec.structs.asdict(WINDOWS["Ably"]))
+    assert not (await try_window(shorter)).inside
 
 
 @pytest.mark.parametrize("window", WINDOWS.values(), ids=WINDOWS)
