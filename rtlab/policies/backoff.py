@@ -388,7 +388,7 @@ PRESETS: Final[Mapping[str, Backoff]] = {
     "signalr": Table((0.0, 2.0, 10.0, 30.0), max_attempts=4, min_uptime=0.0, source="@microsoft/signalr"),
     "websockets": FirstJittered(3.1, 90.0, 1.618, 5.0, min_uptime=0.0, source="websockets, client.backoff"),
     "partysocket": Exponential(
-        3.0, 10.0, 1.3, min_uptime=5.0, source="partysocket, its ReconnectingWebSocket"
+        3.0, 10.0, 1.3, min_uptime=5.0, source="partysocket, mean of a base drawn per page from 1 to 5 s"
     ),
     "eventsource_chrome": Constant(
         3.0, min_uptime=0.0, source="Chromium, EventSource default reconnect delay"

@@ -37,7 +37,7 @@ POLICIES: Final[Mapping[str, Backoff]] = {
     "decorrelated": Decorrelated(_BASE, _CAP),
 }
 
-#: Numbers of clients, over the same range as in the article.
+#: Numbers of clients: every other one of the 19 in the article's simulator (10, 20, … 190).
 CLIENTS: Final = tuple(range(10, 200, 20))
 
 
@@ -134,7 +134,7 @@ def jitter_contention(
     policies : mapping of str to Backoff
         Name → policy to compare.
     runs : int
-        Number of runs to average (100 in the article).
+        Number of runs to average (100 in the article's simulator).
     seed : int
         Seed; the same seed gives the same result.
 
