@@ -78,7 +78,9 @@ def test_position_state_deltas_leaves_no_gap() -> None:
 
 
 def test_state_first_leaves_one() -> None:
-    found = settings(SEARCH, phases=[Phase.generate])  # shrinking the example takes longer than finding it
+    # Shrinking the example takes longer than finding it. What is drawn depends on which modules are imported,
+    # even when derandomized: of 60 seeds three needed more than 200 examples, one 483.
+    found = settings(SEARCH, max_examples=3000, phases=[Phase.generate])
     with pytest.raises(AssertionError):
         run_state_machine_as_test(Naive, settings=found)
 
