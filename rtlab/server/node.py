@@ -24,9 +24,9 @@ from rtlab.server.ingress.message_entry_point import Ingress
 from rtlab.server.ingress.message_rate_limit import LimitRate
 from rtlab.server.ingress.optional_message_checks import make_steps
 from rtlab.server.periodic_upkeep import Upkeep
-from rtlab.server.rooms.announce_arrivals_and_departures import Announcer
 from rtlab.server.rooms.fan_out import FanOut
 from rtlab.server.rooms.name_and_join_rules import MAX_ROOMS, is_name
+from rtlab.server.rooms.presence_announcements import Announcer
 from rtlab.server.rooms.room_membership_hub import Hub
 from rtlab.server.server_options import Options
 from rtlab.server.sessions.outbox_deduplication_and_fencing import Producers

@@ -105,7 +105,7 @@ class LatencyPlot(Stoppable, anywidget.AnyWidget):
     _esm = page_files(
         *(
             "sample_ring_buffers.js",
-            "plot_scale.js",
+            "axis_ticks.js",
             "event_marks.js",
             "point_layer.js",
             "plot_canvas.js",

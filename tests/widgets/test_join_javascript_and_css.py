@@ -10,10 +10,10 @@ import pytest
 from rtlab.widgets.join_javascript_and_css import page_files
 
 PAGES = (
-    ("panel.js", "plot_scale.js", "kernel.js", "timeline.js"),
-    ("panel.js", "plot_scale.js", "kernel.js", "inspector.js"),
-    ("panel.js", "plot_scale.js", "kernel.js", "batching.js"),
-    ("panel.js", "plot_scale.js", "kernel.js", "board.js"),
+    ("panel.js", "axis_ticks.js", "kernel.js", "timeline.js"),
+    ("panel.js", "axis_ticks.js", "kernel.js", "inspector.js"),
+    ("panel.js", "axis_ticks.js", "kernel.js", "batching.js"),
+    ("panel.js", "axis_ticks.js", "kernel.js", "board.js"),
     ("panel.js", "kernel.js", "poll_while_visible.js", "faults.js"),
     ("panel.js", "kernel.js", "poll_while_visible.js", "queue.js"),
     ("panel.js", "kernel.js", "poll_while_visible.js", "rooms.js"),

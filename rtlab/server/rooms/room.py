@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 from rtlab.server.frames_encoded_once import Burst, EncodedFrame
 from rtlab.server.maybe_awaitable_values import Later
 from rtlab.server.rooms.history import History
-from rtlab.server.rooms.presence import Presence
+from rtlab.server.rooms.users_in_room import Presence
 
 __all__ = ["Member", "Room"]
 
