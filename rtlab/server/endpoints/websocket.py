@@ -250,7 +250,7 @@ class _Hearing:
             received = payload.decode() if data[0] & 0x0F == TEXT else bytes(payload)
         except UnicodeDecodeError:
             return False  # aiohttp refuses it with close code 1007
-        self._turns.enter(self._sink)
+        self._turns.enter(self._sink, at_once=True)
         try:
             self._handle(received, waiter)
         finally:

@@ -73,6 +73,7 @@ class Turns:
         self._scheduled = False
         self._inside: Writer | None = None  # the writer of the client whose messages are being handled
         self._inside_wrote = False
+        self._at_once = False  # whether the first answer to that client leaves at once
         self._writers: list[Writer] = []
         self._behind = False  # whether writers of an earlier slice are left
         self._share_end = 0.0  # when steps of `share` must end
@@ -97,7 +98,11 @@ class Turns:
     def write_at_end(self, writer: Writer) -> None:
         """Flush a writer once at the end of this turn, or of a later turn if there are many writers."""
         if writer is self._inside:
-            self._inside_wrote = True  # `settle` flushes it
+            if self._at_once and not self._writers:
+                self._at_once = False
+                writer.flush()
+            else:
+                self._inside_wrote = True  # `settle` flushes it
             return
         self._writers.append(writer)
         if self._began is None:
@@ -119,16 +124,20 @@ class Turns:
         """Whether a step of `share` has to return: the time for steps in this turn has passed."""
         return self._clock() > self._share_end
 
-    def enter(self, writer: Writer) -> None:
+    def enter(self, writer: Writer, *, at_once: bool = False) -> None:
         """Begin to handle a client's messages; `settle` must be called before anything is awaited.
 
         Parameters
         ----------
         writer : Writer
             The client's connection.
+        at_once : bool
+            Write the first answer as soon as there is one, before the rest of the work on its message: for
+            a single message, which most often has a single answer.
         """
         self._inside = writer
         self._inside_wrote = False
+        self._at_once = at_once
 
     def settle(self, writer: Writer) -> None:
         """End what `enter` began; flush the client's writer at once if it is the only one.
