@@ -1,7 +1,8 @@
 """Schedules the server's work over turns of the event loop: work in slices, writes at a turn's end.
 
 So no client waits long for another client's messages. Messages that are published in one turn are
-delivered at its end, and all bytes for a connection then leave in one write. A turn that has worked for
+delivered at its end, and all bytes for a connection then leave in one write; only the answer to a message
+that came alone, such as an echo, may leave before. A turn that has worked for
 `SLICE_SECONDS` leaves the rest to later turns, in the order in which it was requested. Between two slices
 the loop reads sockets, fires timers and accepts connections.
 """
@@ -73,7 +74,8 @@ class Turns:
         self._scheduled = False
         self._inside: Writer | None = None  # the writer of the client whose messages are being handled
         self._inside_wrote = False
-        self._at_once = False  # whether the first answer to that client leaves at once
+        self._alone = False  # whether only one of its messages is being handled
+        self._at_once = False  # whether its next answer leaves at once
         self._writers: list[Writer] = []
         self._behind = False  # whether writers of an earlier slice are left
         self._share_end = 0.0  # when steps of `share` must end
@@ -124,20 +126,26 @@ class Turns:
         """Whether a step of `share` has to return: the time for steps in this turn has passed."""
         return self._clock() > self._share_end
 
-    def enter(self, writer: Writer, *, at_once: bool = False) -> None:
+    def enter(self, writer: Writer, *, alone: bool = False) -> None:
         """Begin to handle a client's messages; `settle` must be called before anything is awaited.
 
         Parameters
         ----------
         writer : Writer
             The client's connection.
-        at_once : bool
-            Write the first answer as soon as there is one, before the rest of the work on its message: for
-            a single message, which most often has a single answer.
+        alone : bool
+            Whether it is a single message, so that `only_answer` may let its answer leave at once.
         """
         self._inside = writer
-        self._inside_wrote = False
-        self._at_once = at_once
+        self._inside_wrote = self._at_once = False
+        self._alone = alone
+
+    def only_answer(self) -> None:
+        """Let the next answer leave before the rest of the work on its message, if the message came alone.
+
+        For a handler that sends nothing else: two answers would leave in two writes.
+        """
+        self._at_once, self._alone = self._alone, False
 
     def settle(self, writer: Writer) -> None:
         """End what `enter` began; flush the client's writer at once if it is the only one.

@@ -13,11 +13,13 @@ def echo(services: Services, incoming: Incoming) -> None:
     """Send the payload back, with the time of the answer as ``sent``."""
     message = incoming.message
     answer = Message("echo", message.payload, id=message.id, ts=message.ts, sent=services.clock())
+    services.turns.only_answer()
     incoming.session.send(answer)
 
 
 def ping(services: Services, incoming: Incoming) -> None:
     """Answer with a ``pong``."""
+    services.turns.only_answer()
     incoming.session.send(Message("pong", incoming.message.payload, id=incoming.message.id))
 
 

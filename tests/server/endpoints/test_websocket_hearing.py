@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from rtlab.server.aiohttp_app_and_routes import Server
+from rtlab.server.brokers.single_node_broker import SingleNodeBroker
 from rtlab.server.endpoints.aiohttp_frame_checks import StrictFrames
 from rtlab.server.incoming_message import Incoming
 from rtlab.server.node import Node
@@ -205,6 +206,46 @@ async def test_answers_to_what_a_call_brings_leave_in_one_write(
         raw.say(*(echo(n) for n in range(10)))
         assert [await raw.heard() for _ in range(10)] == [(TEXT, n) for n in range(10)]
     assert len(writes) == 1
+
+
+class PromptLab(Lab):
+    """Its rooms publish at once."""
+
+    def _broker(self, hub: Any) -> Any:
+        return SingleNodeBroker(hub)
+
+
+async def test_what_a_member_hears_of_its_own_message_leaves_with_the_ack(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    writes: dict[WebSocketSink, list[bytes]] = {}
+    write = WebSocketSink._write
+
+    def note(sink: WebSocketSink, data: bytes) -> None:
+        writes.setdefault(sink, []).append(data)
+        write(sink, data)
+
+    lab = PromptLab()
+    await lab.server.start()
+    try:
+        async with lab.connect() as raw, lab.connect() as other:
+            for member in (raw, other):
+                member.say(JOIN, echo("joined"))
+                await member.heard()
+            monkeypatch.setattr(WebSocketSink, "_write", note)
+            raw.say(frame(TEXT, b'{"type":"chat","roomId":"r","payload":1,"id":"c"}'))
+            await until(lambda: any(b'"ack"' in b"".join(data) for data in writes.values()))
+            (mine,) = [data for data in writes.values() if b'"ack"' in b"".join(data)]
+            assert [(b'"chat"' in data, b'"ack"' in data) for data in mine] == [(True, True)]
+    finally:
+        await lab.server.stop()
+
+
+async def test_a_message_in_a_mutable_buffer_is_heard(lab: Lab) -> None:
+    async with lab.connect() as raw:
+        (connection,) = lab.server._runner.server.connections
+        connection.data_received(bytearray(echo(5)))  # as the loop that is Windows' default brings it
+        assert await raw.heard() == (TEXT, 5)
 
 
 @pytest.mark.parametrize("piece", [1000, 7, 1])

@@ -49,28 +49,39 @@ async def test_the_only_writer_need_not_wait_and_one_of_many_does() -> None:
     assert (alone.flushes, other.flushes) == (2, 1)
 
 
-async def test_the_first_answer_to_a_single_message_leaves_before_its_other_work_is_done() -> None:
+async def test_the_only_answer_to_a_single_message_leaves_before_its_other_work_is_done() -> None:
     turns, now = make()
     writer = Writer(now)
-    for entered in range(1, 3):
-        turns.enter(writer, at_once=True)
-        turns.write_at_end(writer)
-        assert writer.flushes == 2 * entered - 1
-        turns.write_at_end(writer)  # further answers leave together
-        turns.write_at_end(writer)
-        assert writer.flushes == 2 * entered - 1
-        turns.settle(writer)
-        assert writer.flushes == 2 * entered
-    turns.enter(writer)
+    turns.enter(writer, alone=True)
+    turns.only_answer()
     turns.write_at_end(writer)
-    assert writer.flushes == 4
+    assert writer.flushes == 1
+    turns.only_answer()  # of a batch, the next answers leave together
+    turns.write_at_end(writer)
+    turns.write_at_end(writer)
+    assert writer.flushes == 1
     turns.settle(writer)
+    assert writer.flushes == 2
+
+
+async def test_other_answers_leave_together() -> None:
+    turns, now = make()
+    writer = Writer(now)
+    for alone in (True, False):
+        turns.enter(writer, alone=alone)
+        if not alone:
+            turns.only_answer()
+        turns.write_at_end(writer)
+        before = writer.flushes
+        turns.settle(writer)
+        assert writer.flushes == before + 1
 
 
 async def test_no_answer_leaves_at_once_where_others_wait() -> None:
     turns, now = make()
     writer, other = Writer(now), Writer(now)
-    turns.enter(writer, at_once=True)
+    turns.enter(writer, alone=True)
+    turns.only_answer()
     turns.write_at_end(other)
     turns.write_at_end(writer)
     turns.settle(writer)
