@@ -72,7 +72,9 @@ def annotate_events(data: bytes, *, chunked: bool = True) -> Annotated:
     parts: list[Part] = []
     event = False
     at = len(BOM_UTF8) if text.startswith(BOM_UTF8) else 0
-    for match in _LINE.finditer(text, at):
+    # Up to the last end of a line: the pattern would try each byte of a long rest that has none.
+    stop = max(text.rfind(b"\n"), text.rfind(b"\r")) + 1
+    for match in _LINE.finditer(text, at, stop):
         at = match.end()
         while starts and starts[0] < at:  # a line that two chunks share is shown below the second
             starts.popleft()

@@ -38,15 +38,17 @@ def compare(
     """Measure WebSocket, event stream, long poll and WebRTC side by side."""
     check_writable(save)
     result = asyncio.run(_compare(seconds, rate, size, rtt, tls=tls))
-    if as_json:
-        print(json.dumps(result.to_dict(), indent=1))
-    else:
-        print_table(_table(result))
-    if save is not None:
-        options = {"seconds": seconds, "rate": rate, "size": size, "rtt": rtt}
-        words = [f"--{name} {value:g}" for name, value in options.items() if value is not None]
-        words += ["--tls"] if tls else []
-        save_run(save, " ".join(["rtlab compare", *words]), {}, result.to_dict())
+    try:
+        if save is not None:
+            options = {"seconds": seconds, "rate": rate, "size": size, "rtt": rtt}
+            words = [f"--{name} {value:g}" for name, value in options.items() if value is not None]
+            words += ["--tls"] if tls else []
+            save_run(save, " ".join(["rtlab compare", *words]), {}, result.to_dict())
+    finally:  # neither a full disk nor a closed pipe loses both
+        if as_json:
+            print(json.dumps(result.to_dict(), indent=1))
+        else:
+            print_table(_table(result))
 
 
 async def _compare(seconds: float, rate: float, size: int, rtt: float | None, *, tls: bool) -> Comparison:

@@ -32,11 +32,12 @@ def check_writable(path: Path | None) -> None:
     """
     if path is None:
         return
-    known = path.exists()
+    target = path.resolve()  # of a link to a file that is not there yet, only that file is removed again
+    known = target.exists()
     try:
-        path.open("ab").close()
+        target.open("ab").close()
         if not known:
-            path.unlink()
+            target.unlink()
     except OSError as error:
         raise _not_written(path, error) from None
 

@@ -28,17 +28,19 @@ def proxies(
     check_writable(save)
     frame = asyncio.run(_proxies(timeout, tls=tls))
     probes = json.loads(frame.to_json(orient="records"))
-    if as_json:
-        print(json.dumps(probes, indent=1))
-    else:
-        print_table(_matrix(probes))
-    if save is not None:
-        save_run(
-            save,
-            f"rtlab proxies --timeout {timeout:g}{' --tls' if tls else ''}",
-            {"nginx": "-v", "haproxy": "-v"},
-            {"probes": probes},
-        )
+    try:
+        if save is not None:
+            save_run(
+                save,
+                f"rtlab proxies --timeout {timeout:g}{' --tls' if tls else ''}",
+                {"nginx": "-v", "haproxy": "-v"},
+                {"probes": probes},
+            )
+    finally:  # neither a full disk nor a closed pipe loses both
+        if as_json:
+            print(json.dumps(probes, indent=1))
+        else:
+            print_table(_matrix(probes))
 
 
 def _matrix(probes: list[dict[str, Any]]) -> Table:

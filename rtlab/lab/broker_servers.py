@@ -136,8 +136,13 @@ def find_broker(kind: str) -> str:
     return program
 
 
-def _end_and_remove(running: list[Child], folder: Path) -> None:
-    """Kill the broker's process, and then remove its data folder, which it could otherwise make anew."""
+def _end_and_remove(running: list[Child], folder: Path, owner: int) -> None:
+    """Kill the broker's process, and then remove its data folder, which it could otherwise make anew.
+
+    Not in a fork of the process that owns the broker: there it still runs.
+    """
+    if os.getpid() != owner:
+        return
     for child in running:
         child.kill()
     shutil.rmtree(folder, ignore_errors=True)
@@ -171,7 +176,7 @@ class BrokerServer:
         self._child: Child | None = None
         self._folder = Path(tempfile.mkdtemp(prefix=f"rtlab-{kind}-"))
         self._running: list[Child] = []  # `_child`, for the finalizer, which must not refer to this object
-        weakref.finalize(self, _end_and_remove, self._running, self._folder)
+        weakref.finalize(self, _end_and_remove, self._running, self._folder, os.getpid())
 
     @classmethod
     async def start(cls, kind: str) -> BrokerServer:

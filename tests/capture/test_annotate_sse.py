@@ -120,3 +120,12 @@ def test_an_empty_stream_is_an_empty_table() -> None:
     shown = annotate_events(bytearray(), chunked=False)
     assert repr(shown) == "Event stream, 0 bytes"
     assert "<table>" in shown._repr_html_()
+
+
+@pytest.mark.timeout(60)
+def test_a_long_line_without_an_end_is_told_at_once() -> None:
+    long = b"data: " + b"x" * 300_000  # tried again from each byte, it would take minutes
+    with pytest.raises(MessageError, match="without an end"):
+        annotate_events(long, chunked=False)
+    cut = b"%x\r\n%b\r\n" % (len(long), long) + b"8\r\ndata"
+    assert [part.name for part in annotate_events(cut).parts] == ["chunk"]

@@ -24,6 +24,14 @@ def test_a_file_that_can_be_written_stays_as_it_is(tmp_path: Path) -> None:
     assert not new.exists()
 
 
+def test_a_link_to_a_file_that_is_not_there_yet_is_kept(tmp_path: Path) -> None:
+    link, target = tmp_path / "link.json", tmp_path / "run.json"
+    link.symlink_to(target)
+    print_and_save.check_writable(link)
+    assert link.is_symlink()
+    assert not target.exists()
+
+
 def test_a_file_that_cannot_be_written_is_said_with_the_next_step(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "nowhere" / "run.json"):
         said = f"cannot write {path}: .*: name another file with --save"

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import gc
+import os
 import socket
+from pathlib import Path
 
 import psutil
 import pytest
 
 from rtlab.errors import LabError
 from rtlab.lab import broker_servers
-from rtlab.lab.broker_servers import BrokerServer, find_broker
+from rtlab.lab.broker_servers import BrokerServer, _end_and_remove, find_broker
 from rtlab.processes.ports import HeldPort
 from tests.held_ports import needs_held_ports, ports_held_here
 
@@ -127,4 +129,13 @@ async def test_the_folder_of_a_broker_that_is_garbage_collected_goes_after_its_p
     del server
     gc.collect()
     assert not psutil.pid_exists(pid)
+    assert not folder.exists()
+
+
+def test_a_fork_leaves_the_folder_of_its_owners_broker(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    _end_and_remove([], folder, os.getpid() + 1)
+    assert folder.is_dir()
+    _end_and_remove([], folder, os.getpid())
     assert not folder.exists()
