@@ -19,7 +19,7 @@ MANIFEST: Final = ".rtlab-handed-out.json"
 
 _MOVED: Final = Path(__file__).parent / "moved_modules.json"
 _IMPORT: Final = re.compile(
-    r"^\s*(?:from|import)\s+(rtlab(?:\.\w+)*)(?:\s+import\s*(\([^)]*\)|[\w, ]+))?", re.MULTILINE
+    r"^\s*(?:from|import)\s+(rtlab(?:\.\w+)*)(?:[ \t]+import[ \t]*(\([^)]*\)|[\w, \t]+))?", re.MULTILINE
 )
 
 

@@ -178,3 +178,9 @@ def test_a_moved_import_is_found_in_parentheses_too(line: str):
     module, _, name = former.rpartition(".")
     cell = {"cell_type": "code", "source": line.format(module=module, name=name)}
     assert copies.moved_imports(json.dumps({"cells": [cell]}).encode()) == {former: present}
+
+
+def test_a_bare_import_does_not_hide_the_next_line():
+    former, present = "rtlab.connection", "rtlab.client.connection"
+    cell = {"cell_type": "code", "source": f"import rtlab\nimport {former}"}
+    assert copies.moved_imports(json.dumps({"cells": [cell]}).encode()) == {former: present}

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 from multidict import MultiDict
 from websockets.frames import Close
 
+from rtlab.protocol.close_codes import cut_reason
 from rtlab.protocol.json_and_messagepack_codecs import CODECS, JSON, Codec, codec_for
 from rtlab.server.connect_request_parser import BadConnectRequest, read_connect_request
 from rtlab.server.frames_encoded_once import Burst, EncodedFrame
@@ -56,7 +57,7 @@ class _Sink:
 
     def close(self, code: int, reason: str = "") -> None:
         self.close_code = code if self.close_code is None else self.close_code
-        self._end.close(code, reason)
+        self._end.close(code, cut_reason(reason).decode())
 
     def abort(self) -> None:
         self._end.reset()

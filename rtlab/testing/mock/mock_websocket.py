@@ -120,8 +120,8 @@ class MockWebSocket(ClientEnd):
         websockets.exceptions.ConnectionClosed
             If the connection is closed or closing.
         TypeError
-            If the message is neither text nor bytes. If only a later fragment is wrong, then the
-            connection has failed with 1011.
+            If the message is neither text nor bytes. If a fragment is neither, then the connection has
+            failed with 1011.
         UnicodeDecodeError
             If bytes to be sent as text are no UTF-8. The library sends them, and the peer closes with 1007.
         """

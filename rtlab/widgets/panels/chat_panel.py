@@ -165,7 +165,7 @@ class ChatPanel(CopyAsCode, anywidget.AnyWidget):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Leave the room as every user; the lines stay readable."""
+        """Leave the room as every user, unless the panel was closed before; the lines stay readable."""
         await self._leave()
 
     def close(self) -> None:
