@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
-import time
-from collections.abc import Callable
 
 import psutil
 import pytest
 
 from rtlab.processes.start_child_process import Child
+from tests.processes.process_states import gone, until
 
 #: A process that SIGTERM does not end; its program prints its process id once it ignores the signal.
 STUBBORN = """
@@ -24,20 +22,6 @@ import subprocess, sys, time
 left = subprocess.Popen([sys.executable, "-c", {STUBBORN!r}], stderr=subprocess.PIPE, text=True)
 print(left.stderr.readline().strip(), file=sys.stderr, flush=True)
 """
-
-
-async def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true in time"
-        await asyncio.sleep(0.01)
-
-
-def gone(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import pytest
 
 from rtlab.errors import LabError
 from rtlab.processes.start_child_process import Child
+from tests.processes.process_states import gone, until
 
 SLEEPER = "import signal, sys; print('hello', file=sys.stderr, flush=True); signal.pause()"
 WATCHER = """
@@ -24,20 +25,6 @@ while os.read(0, 100): pass
 
 def python(code: str) -> list[str]:
     return [sys.executable, "-c", code]
-
-
-async def until(condition, timeout: float = 10.0) -> None:
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true in time"
-        await asyncio.sleep(0.01)
-
-
-def gone(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
 
 
 async def test_the_port_is_announced():
