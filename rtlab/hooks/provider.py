@@ -145,8 +145,10 @@ def WebSocketProvider(  # noqa: N802  a component
 
     def seen(message: Message) -> bool:
         ours = room_id is None or message.room_id == room_id
-        if not ours or message.type in _ANSWERS or filter is None:
-            return ours and message.type not in _ANSWERS
+        if not ours or message.type in _ANSWERS:
+            return False
+        if filter is None:
+            return True
         wanted, error = call(filter, message)
         if error is None:
             wanted, error = call(bool, wanted)
