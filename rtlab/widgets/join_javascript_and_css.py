@@ -20,7 +20,7 @@ def page_files(*names: str) -> str:
 
     Examples
     --------
-    >>> page_files("kernel.js", "faults.js").count("export default")
+    >>> page_files("kernel_liveness.js", "keys_left_to_notebook.js", "faults.js").count("export default")
     1
     """
     return "\n".join((_JS / name).read_text("utf-8") for name in names)

@@ -110,7 +110,8 @@ class LatencyPlot(Stoppable, anywidget.AnyWidget):
             "point_layer.js",
             "plot_canvas.js",
             "plot_controls.js",
-            "kernel.js",
+            "kernel_liveness.js",
+            "keys_left_to_notebook.js",
             "scroll_into_view.js",
             "plot_widget.js",
         )

@@ -88,7 +88,7 @@ class BrowserPage(anywidget.AnyWidget):
         panel
     """
 
-    _esm = page_files("panel.js", "kernel.js", "page.js")
+    _esm = page_files("panel.js", "kernel_liveness.js", "keys_left_to_notebook.js", "page.js")
     _css = page_files("panel.css", "page.css")
 
     running = traitlets.Bool(False).tag(sync=True)

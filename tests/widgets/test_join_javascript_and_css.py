@@ -10,14 +10,14 @@ import pytest
 from rtlab.widgets.join_javascript_and_css import page_files
 
 PAGES = (
-    ("panel.js", "axis_ticks.js", "kernel.js", "timeline.js"),
-    ("panel.js", "axis_ticks.js", "kernel.js", "inspector.js"),
-    ("panel.js", "axis_ticks.js", "kernel.js", "batching.js"),
-    ("panel.js", "axis_ticks.js", "kernel.js", "board.js"),
-    ("panel.js", "kernel.js", "poll_while_visible.js", "faults.js"),
-    ("panel.js", "kernel.js", "poll_while_visible.js", "queue.js"),
-    ("panel.js", "kernel.js", "poll_while_visible.js", "rooms.js"),
-    ("panel.js", "kernel.js", "chat.js"),
+    ("panel.js", "axis_ticks.js", "kernel_liveness.js", "keys_left_to_notebook.js", "timeline.js"),
+    ("panel.js", "axis_ticks.js", "kernel_liveness.js", "inspector.js"),
+    ("panel.js", "axis_ticks.js", "kernel_liveness.js", "keys_left_to_notebook.js", "batching.js"),
+    ("panel.js", "axis_ticks.js", "kernel_liveness.js", "keys_left_to_notebook.js", "board.js"),
+    ("panel.js", "kernel_liveness.js", "keys_left_to_notebook.js", "poll_while_visible.js", "faults.js"),
+    ("panel.js", "kernel_liveness.js", "poll_while_visible.js", "queue.js"),
+    ("panel.js", "kernel_liveness.js", "poll_while_visible.js", "rooms.js"),
+    ("panel.js", "kernel_liveness.js", "chat.js"),
 )
 
 

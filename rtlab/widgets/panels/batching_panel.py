@@ -74,7 +74,9 @@ class BatchingPanel(CopyAsCode, anywidget.AnyWidget):
     Keys: Tab from slider to slider, the arrows change one, Home and End go to its ends.
     """
 
-    _esm = page_files("panel.js", "axis_ticks.js", "kernel.js", "batching.js")
+    _esm = page_files(
+        "panel.js", "axis_ticks.js", "kernel_liveness.js", "keys_left_to_notebook.js", "batching.js"
+    )
     _css = page_files("panel.css", "batching.css")
 
     choices = traitlets.Dict().tag(sync=True)

@@ -125,7 +125,7 @@ class ChatPanel(CopyAsCode, anywidget.AnyWidget):
             await panel.wait()  # until Leave is pressed
     """
 
-    _esm = page_files("panel.js", "kernel.js", "chat.js")
+    _esm = page_files("panel.js", "kernel_liveness.js", "chat.js")
     _css = page_files("panel.css", "chat.css")
 
     room = traitlets.Unicode("").tag(sync=True)

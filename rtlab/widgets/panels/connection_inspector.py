@@ -64,7 +64,9 @@ class ConnectionInspector(JournalPanel):
             await asyncio.sleep(60)  # pull the cable meanwhile
     """
 
-    _esm = page_files("panel.js", "axis_ticks.js", "kernel.js", "scroll_into_view.js", "inspector.js")
+    _esm = page_files(
+        "panel.js", "axis_ticks.js", "kernel_liveness.js", "scroll_into_view.js", "inspector.js"
+    )
     _css = page_files("panel.css", "inspector.css")
 
     edges: Any = traitlets.List([list(edge) for edge in EDGES]).tag(sync=True)  # pyright: ignore

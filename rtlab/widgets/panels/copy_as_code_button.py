@@ -27,7 +27,7 @@ class CopyAsCode(traitlets.HasTraits):
     ::
 
         class FaultPanel(CopyAsCode, anywidget.AnyWidget):
-            _esm = page_files("panel.js", "kernel.js", "faults.js")
+            _esm = page_files("panel.js", "kernel_liveness.js", "keys_left_to_notebook.js", "faults.js")
             _css = page_files("panel.css", "faults.css")
     """
 

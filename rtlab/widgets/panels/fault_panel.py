@@ -76,7 +76,14 @@ class FaultPanel(CopyAsCode, PolledPanel):
             hand = await panel.wait_for(pulled=True, patience=8, stop=plot.stopped)
     """
 
-    _esm = page_files("panel.js", "kernel.js", "poll_while_visible.js", "scroll_into_view.js", "faults.js")
+    _esm = page_files(
+        "panel.js",
+        "kernel_liveness.js",
+        "keys_left_to_notebook.js",
+        "poll_while_visible.js",
+        "scroll_into_view.js",
+        "faults.js",
+    )
     _css = page_files("panel.css", "faults.css")
 
     silence = "the fault proxy does not answer: has the lab been stopped?"

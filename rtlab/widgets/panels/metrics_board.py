@@ -106,7 +106,14 @@ class MetricsBoard(Stoppable, anywidget.AnyWidget):
         board.alerts.fired
     """
 
-    _esm = page_files("panel.js", "axis_ticks.js", "kernel.js", "scroll_into_view.js", "board.js")
+    _esm = page_files(
+        "panel.js",
+        "axis_ticks.js",
+        "kernel_liveness.js",
+        "keys_left_to_notebook.js",
+        "scroll_into_view.js",
+        "board.js",
+    )
     _css = page_files("panel.css", "board.css")
 
     # Settings only: numbers never become synced state.

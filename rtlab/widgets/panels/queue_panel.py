@@ -52,7 +52,7 @@ class QueuePanel(CopyAsCode, PolledPanel):
     """
 
     silence = "the queue's file does not answer: is its disk busy?"
-    _esm = page_files("panel.js", "kernel.js", "poll_while_visible.js", "queue.js")
+    _esm = page_files("panel.js", "kernel_liveness.js", "poll_while_visible.js", "queue.js")
     _css = page_files("panel.css", "queue.css")
 
     #: The queue's name, state, statistics (`QueueStats`) and limits.

@@ -65,7 +65,7 @@ class RoomsPanel(CopyAsCode, PolledPanel):
     """
 
     silence = "the server does not answer: is the connection open?"
-    _esm = page_files("panel.js", "kernel.js", "poll_while_visible.js", "rooms.js")
+    _esm = page_files("panel.js", "kernel_liveness.js", "poll_while_visible.js", "rooms.js")
     _css = page_files("panel.css", "rooms.css")
 
     connection = traitlets.Unicode("").tag(sync=True)

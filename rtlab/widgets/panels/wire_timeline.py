@@ -79,7 +79,9 @@ class WireTimeline(JournalPanel):
         timeline.figure()
     """
 
-    _esm = page_files("panel.js", "axis_ticks.js", "kernel.js", "timeline.js")
+    _esm = page_files(
+        "panel.js", "axis_ticks.js", "kernel_liveness.js", "keys_left_to_notebook.js", "timeline.js"
+    )
     _css = page_files("panel.css", "timeline.css")
 
     speed = traitlets.Float(1.0).tag(sync=True)

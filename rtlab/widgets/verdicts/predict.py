@@ -114,7 +114,7 @@ class Predict(anywidget.AnyWidget):
         guess_on_paper.reveal(1 / 3, kind="model")
     """
 
-    _esm = page_files("kernel.js", "predict.js")
+    _esm = page_files("kernel_liveness.js", "predict.js")
     _css = page_files("predict.css")
 
     question = traitlets.Unicode().tag(sync=True)

@@ -1,4 +1,4 @@
-// Shared: detects that the kernel behind a widget has gone; divides keys between widget and JupyterLab.
+// Shared: detects that the kernel behind a widget has gone.
 
 const SILENT_MS = 8000; // a running plot sends several batches a second, and at least one every five seconds
 
@@ -25,24 +25,4 @@ function watchKernel(model, silence, gone, permitted = () => SILENT_MS) {
     clearInterval(timer);
     model.off("comm_live_update", changed);
   };
-}
-
-/** Keep the arrow keys on sliders: JupyterLab's shortcuts, at the document, would select another cell. */
-function keepArrowKeys(el) {
-  el.addEventListener("keydown", (event) => {
-    if (event.target.type === "range" && event.key.startsWith("Arrow")) event.stopPropagation();
-  });
-}
-
-/**
- * Let a mouse click on these buttons move neither the focus nor the notebook's active cell: the next
- * Shift+Enter then runs the next cell, and does not press the button. Tab still reaches each button.
- */
-function leaveKeysToNotebook(...buttons) {
-  for (const button of buttons) {
-    button.addEventListener("mousedown", (event) => {
-      event.preventDefault();
-      event.stopPropagation();
-    });
-  }
 }
