@@ -21,6 +21,7 @@ import tests.cheaper_kernel  # noqa: F401 - spares pictures and certificates
 from rtlab.client.connection import Connection
 from rtlab.errors import RtlabError
 from rtlab.lab.lab import Lab
+from rtlab.notebook import interrupted_cell
 from rtlab.widgets.verdicts.verdict_table import Verdicts
 from tests import warm_start
 
@@ -33,7 +34,8 @@ _made: Final[weakref.WeakSet[Connection]] = weakref.WeakSet()
 
 
 def prepare() -> None:
-    """Note every connection, and spare what nobody looks at: the long form of tracebacks, for one."""
+    """Note every connection, obey interrupts as `rtlab lab` does, and spare the long form of tracebacks."""
+    interrupted_cell.install()
     original = Connection.__init__
 
     def noting(self: Connection, *args: Any, **options: Any) -> None:

@@ -1,4 +1,4 @@
-"""Makes an interrupted cell say what to do, in place of a traceback.
+"""Makes an interrupted cell end at once, and say what to do, in place of a traceback.
 
 While a cell awaits, an interrupt makes the kernel cancel it (`CancelledError`); while it computes or
 draws, `KeyboardInterrupt` is raised in whatever library is running.
@@ -9,6 +9,8 @@ draws, `KeyboardInterrupt` is raised in whatever library is running.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import signal
 from typing import Any, Final
 
 __all__ = ["install"]
@@ -20,7 +22,7 @@ _WORDS: Final = (
 
 
 def install() -> None:
-    """Make this kernel print the advice in place of the traceback; does nothing outside IPython."""
+    """Make this kernel obey an interrupt at once, and print the advice; does nothing outside IPython."""
     try:
         from IPython.core.getipython import get_ipython
     except ImportError:
@@ -28,6 +30,22 @@ def install() -> None:
     shell: Any = get_ipython()
     if shell is not None:
         shell.set_custom_exc((asyncio.CancelledError, KeyboardInterrupt), _say)
+        shell.events.register("pre_run_cell", _wake_by_signals)
+
+
+def _wake_by_signals(_info: object) -> None:
+    """Let any signal wake the kernel's event loop: called before each cell, when the loop runs.
+
+    ipykernel cancels the cell by a callback that its handler of SIGINT only queues: a loop that waits for
+    a timer or a thread would call it when that wait is over (ipykernel issue 881). With a handler of its
+    own for any signal, asyncio has every signal's number written into the pipe that wakes it.
+    """
+    with contextlib.suppress(AttributeError, NotImplementedError, RuntimeError):  # Windows; no loop runs
+        asyncio.get_running_loop().add_signal_handler(signal.SIGWINCH, _nothing)
+
+
+def _nothing() -> None:
+    """Handle a signal that means nothing to a kernel."""
 
 
 def _say(

@@ -37,3 +37,21 @@ async def test_a_kernel_of_rtlab_lab_says_what_to_run_again(monkeypatch: pytest.
         scope = await started.run("raise asyncio.CancelledError('Cancelled via cancel scope 7fc6 by <Task>')")
         assert scope.message == ran.message  # a library's words of its own scopes help nobody
         assert (await started.run("1 / 0")).error == "ZeroDivisionError"
+
+
+#: The kernel's loop has nothing else to do: no socket and no timer wakes it before its own time.
+IDLE = {
+    "a timer": "import asyncio; await asyncio.sleep(60)",
+    "a thread": "import asyncio, time; await asyncio.to_thread(time.sleep, 15)",
+}
+
+
+@pytest.mark.parametrize("code", IDLE.values(), ids=IDLE)
+async def test_a_cell_that_waits_for_nothing_but_itself_obeys_an_interrupt(
+    monkeypatch: pytest.MonkeyPatch, code: str
+):
+    monkeypatch.setenv("PYTHONSTARTUP", start_jupyterlab.environment()["PYTHONSTARTUP"])
+    async with asyncio.timeout(120), kernel(cold=False) as started:
+        ran = await started.run(code, interrupt_after=0.5)  # raises when it is not obeyed within 10 s
+        assert (ran.error, ran.stdout, ran.stderr) == ("CancelledError", "", "")
+        assert (await started.run("1 + 1")).error == ""
