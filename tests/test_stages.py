@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -171,6 +172,15 @@ def test_workers_that_collect_differently_are_told(tmp_path: Path):
     assert "Different tests were collected" in run(tmp_path, {"test_a.py": random}, "-n", "2").said
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """What nohup or a script's & starts ignores interrupts, and so do its children: the test's must not."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_ends_all_workers(tmp_path: Path):
     # The interrupt comes while a test runs: one that meets a worker between tests may be lost there.
     long = "import pathlib, time\ndef test_waits(): pathlib.Path('begun').touch(); time.sleep(100)\n"
