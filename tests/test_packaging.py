@@ -99,3 +99,20 @@ def test_an_editable_install_copies_nothing(tmp_path: Path):
     )
     names = zipfile.ZipFile(tmp_path / made.stdout.split()[-1]).namelist()
     assert not [name for name in names if not name.startswith(("rtlab-", "_rtlab.pth"))]
+
+
+def test_no_http_request_searches_for_a_module_that_is_missing():
+    code = (
+        "import asyncio, sys, httpx, rtlab\n"
+        "sought = []\n"
+        "class Last:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        sought.append(name)\n"
+        "async def main():\n"
+        "    async with rtlab.Lab() as lab, httpx.AsyncClient() as client:\n"
+        "        await client.get(lab.url + '/healthz')\n"
+        "        sys.meta_path.append(Last())\n"
+        "        print((await client.get(lab.url + '/healthz')).status_code, sought)\n"
+        "asyncio.run(main())"
+    )
+    assert run(sys.executable, "-c", code, PYTHONPATH=str(ROOT)) == "200 []\n"
