@@ -40,10 +40,10 @@ class Histogram:
         self.counts = [0] * (len(BOUNDS) + 1)
         self.total = 0.0
 
-    def add(self, seconds: float) -> None:
-        """Count one duration; one that equals a bound belongs to the bucket below that bound."""
-        self.counts[bisect_left(BOUNDS, seconds)] += 1
-        self.total += seconds
+    def add(self, seconds: float, count: int = 1) -> None:
+        """Count a duration, once by default; one that equals a bound belongs to the bucket below it."""
+        self.counts[bisect_left(BOUNDS, seconds)] += count
+        self.total += seconds * count
 
     def buckets(self) -> list[tuple[str, float]]:
         """Return (upper bound, number of durations up to it): cumulative, as Prometheus defines buckets."""

@@ -94,7 +94,8 @@ class Node:
         self.page_origin: str | None = None
         self.started = clock()
         self._announcer = Announcer(lambda: self.hub.announce())
-        self.turns = Turns(clock)
+        self.turn_meter = TurnMeter(clock)
+        self.turns = Turns(clock, working=self.turn_meter.working)
         self.hub = Hub(
             clock,
             options.hub,
@@ -105,7 +106,6 @@ class Node:
         self.overflow = OverflowRules(options.overflow, clock)
         self.sessions = Sessions(clock, options.sessions, rules=self.overflow, fan_out=self.hub.fan_out)
         self.connections = Connections(options, self.hub, self.sessions, clock, boot_id())
-        self.turn_meter = TurnMeter(clock)
         self.producers = Producers(clock, options.producers)
         self.broker = make_broker(self.hub)
         services = Services(self.hub, self.broker, self.producers, clock, self.turns, self.overflow)

@@ -82,7 +82,8 @@ class _Page(Collector):
         )
         yield _histogram(
             "rtlab_turn_seconds",
-            "Delay of a timer that fires every 10 ms: one turn of the event loop took so long.",
+            "Delay of a timer that fires every 10 ms, every 100 ms on an idle server: "
+            "one turn of the event loop took so long.",
             node.turn_meter.lateness,
         )
         yield _gauge(

@@ -51,6 +51,8 @@ class Turns:
         Seconds, monotonic.
     slice_seconds : float
         Seconds that a turn may work.
+    working : callable, optional
+        Called when a turn begins to work.
 
     Examples
     --------
@@ -63,10 +65,14 @@ class Turns:
     """
 
     def __init__(
-        self, clock: Callable[[], float] = time.monotonic, slice_seconds: float = SLICE_SECONDS
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        slice_seconds: float = SLICE_SECONDS,
+        working: Callable[[], object] = lambda: None,
     ) -> None:
         self._clock = clock
         self._slice = slice_seconds
+        self._working = working
         # When the work of this turn began; None in a turn without work.
         self._began: float | None = None
         # Seconds worked in turns that `settle` ended, since the last turn that the loop ended.
@@ -188,6 +194,7 @@ class Turns:
         return result
 
     def _begin(self) -> None:
+        self._working()
         self._began = self._clock() - self._worked
         if self._inside is None:
             self._schedule()

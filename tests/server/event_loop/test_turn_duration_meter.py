@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Coroutine
+from typing import Any
 
 import pytest
 
-from rtlab.server.event_loop.turn_duration_meter import RECENT_SECONDS, TurnMeter
+from rtlab.server.event_loop.turn_duration_meter import IDLE_AFTER, PERIOD, RECENT_SECONDS, TurnMeter
+from rtlab.testing.fake_clock import FakeClock
 
 
 def test_the_longest_turn_is_kept_and_the_recent_one_is_forgotten() -> None:
@@ -55,3 +58,67 @@ async def test_a_process_that_stands_still_inside_a_look_is_seen_by_the_next(
             await asyncio.sleep(0.01)
     meter.stop()
     assert meter.longest == pytest.approx(0.19)
+
+
+class _Idle:
+    """A meter whose server does nothing, on a loop where waiting takes no time."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.meter = TurnMeter(self.clock)
+        self.looks: list[float] = []
+        note = self.meter.note
+
+        def noting(seconds: float, cpu_seconds: float = 0.0) -> None:
+            self.looks.append(self.clock.now)
+            note(seconds, 0.0)
+
+        self.meter.note = noting  # type: ignore[method-assign]
+
+    def run(self, what: Coroutine[Any, Any, None]) -> None:
+        async def measured() -> None:
+            self.meter.start()
+            await what
+            self.meter.stop()
+
+        self.clock.run(measured())
+
+    def looks_between(self, begin: float, end: float) -> int:
+        return sum(begin < at <= end for at in self.looks)
+
+
+def test_an_idle_server_is_measured_seldom_and_one_that_works_again_at_once() -> None:
+    idle = _Idle()
+
+    async def work_once() -> None:
+        await asyncio.sleep(5.03)
+        idle.meter.working()
+        await asyncio.sleep(3)
+
+    idle.run(work_once())
+    assert idle.looks_between(0, IDLE_AFTER) == pytest.approx(100, abs=1)
+    assert idle.looks_between(2, 5) == pytest.approx(30, abs=1)
+    assert idle.looks_between(5.03, 6.03) == pytest.approx(100, abs=1)
+    assert idle.looks_between(7, 8) == pytest.approx(10, abs=1)
+
+
+def test_what_an_idle_server_does_not_measure_counts_as_on_time() -> None:
+    idle = _Idle()
+    idle.run(asyncio.sleep(10))
+    assert len(idle.looks) < 200
+    assert sum(idle.meter.lateness.counts) == pytest.approx(10 / PERIOD, rel=0.01)
+
+
+async def test_a_turn_that_blocks_an_idle_server_is_seen_from_where_its_work_begins(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("rtlab.server.event_loop.turn_duration_meter.IDLE_AFTER", 0.02)
+    monkeypatch.setattr("rtlab.server.event_loop.turn_duration_meter.IDLE_PERIOD", 20.0)
+    meter = TurnMeter()
+    meter.start()
+    await asyncio.sleep(0.1)
+    meter.working()
+    time.sleep(0.1)  # noqa: ASYNC251 - the turn that is to be seen
+    await asyncio.sleep(0.02)
+    meter.stop()
+    assert meter.longest > 0.08
