@@ -35,6 +35,8 @@ COLD: Final = "RTLAB_TESTS_START_COLD"
 #: What is started so, and what is imported for it.
 _SERVERS: Final = ("rtlab.server", "rtlab.faults")
 _LATER: Final = ("concurrent.futures.thread", "encodings.idna", "uvloop")
+#: What only the first offer of a WebRTC client imports: it takes as long as all else.
+OFFERS: Final = "rtlab.server.endpoints.webrtc_peers"
 _KERNEL: Final = "ipykernel_launcher"
 #: Not what asks, when it is imported, whether it is in a notebook, as ipywidgets does, nor rtlab itself.
 _OF_KERNELS: Final = (
@@ -64,6 +66,8 @@ _ROOM: Final = "." * 2000
 
 #: While it is true, every process starts as ever.
 suspended = False
+#: What is imported besides for this process's servers.
+_besides: tuple[str, ...] = ()
 
 
 class _Prepared:
@@ -75,7 +79,7 @@ class _Prepared:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", __file__, str(theirs.fileno()), kind, _ROOM],
+                [sys.executable, "-P", __file__, str(theirs.fileno()), kind, *_besides, _ROOM],
                 env=environment | _NO_THREADS,
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
@@ -165,8 +169,10 @@ class _Popen(subprocess.Popen):  # type: ignore[type-arg]
         super()._execute_child(args, executable, preexec_fn, close_fds, *rest)
 
 
-def install() -> None:
-    """Let this process start what can be started so as a fork."""
+def install(*besides: str) -> None:
+    """Let this process start what can be started so as a fork; its servers import these modules besides."""
+    global _besides
+    _besides = besides
     if COLD not in os.environ and sys.platform == "linux" and os.uname().machine in _CLONE:
         subprocess.Popen = _Popen  # type: ignore[misc]
         if launcher := sys.modules.get("jupyter_client.launcher"):  # else it will find it
@@ -226,13 +232,13 @@ def _serve(requests: socket.socket) -> dict[str, Any]:
             requests.send(b"0")
 
 
-def _import(kind: str) -> None:
+def _import(kind: str, besides: list[str]) -> None:
     gc.disable()
     if kind == "servers":
         for name in _SERVERS:
             import_module(f"{name}.__main__")
             del sys.modules[f"{name}.__main__"]  # or runpy would warn that it is there
-        for name in _LATER:
+        for name in (*_LATER, *besides):
             import_module(name)
     else:
         for name in _OF_KERNELS:
@@ -258,7 +264,7 @@ def _end(code: object) -> NoReturn:
 
 
 if __name__ == "__main__":
-    _import(sys.argv[2])
+    _import(sys.argv[2], sys.argv[3:-1])
     _request = _serve(socket.socket(fileno=int(sys.argv[1])))
     _, *_flags, _module = _request["argv"][: _request["argv"].index("-m") + 2]
     sys.argv[1:] = _request["argv"][len(_flags) + 2 :]

@@ -11,7 +11,7 @@ from tests import warm_start
 
 __all__: list[str] = []
 
-warm_start.install()
+warm_start.install(warm_start.OFFERS)
 
 
 _ONE_NOTEBOOK = pytest.StashKey[bool]()
