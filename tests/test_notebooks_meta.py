@@ -4,6 +4,7 @@ import ast
 import copy
 import inspect
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,12 @@ ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
+@cache
+def read(path: Path) -> Any:
+    """Return a notebook, which no test may change: to read one takes longer than most rules."""
+    return nbformat.read(path, as_version=4)
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
 def test_a_notebook_keeps_the_rules(path: Path):
     assert problems(path) == []
@@ -29,7 +36,7 @@ def test_a_notebook_keeps_the_rules(path: Path):
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
 def test_a_notebook_keeps_to_the_form_or_is_excused_by_name(path: Path, rule: str):
-    found = RULES[rule](nbformat.read(path, as_version=4))
+    found = RULES[rule](read(path))
     if path.stem in EXCUSED[rule]:
         assert found, f"{path.stem} keeps {rule} now: take it out of EXCUSED in tests/notebook_form.py"
     else:
@@ -44,7 +51,7 @@ def test_only_notebooks_that_exist_are_excused():
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
 def test_each_solution_in_code_is_run_by_a_test(path: Path):
     wanted = {
-        f"test_exercise_{n}" for n, code in solutions(nbformat.read(path, as_version=4)).items() if code
+        f"test_exercise_{n}" for n, code in solutions(read(path)).items() if code
     }
     tests = ROOT / "tests" / "exercises" / f"test_{path.name[:2]}.py"
     text = tests.read_text("utf-8") if tests.exists() else ""
@@ -353,7 +360,7 @@ def test_what_readers_are_told_to_type_has_options_that_exist(path: Path):
     known = set(inspect.signature(Lab).parameters) | set(ServerOptions.__annotations__)
     texts = [path.read_text("utf-8")]
     if path.suffix == ".ipynb":
-        cells: list[Any] = nbformat.read(path, as_version=4).cells
+        cells: list[Any] = read(path).cells
         texts = [cell.source for cell in cells if cell.cell_type == "markdown"]
     told = {option for text in texts for code in INLINE.findall(text) for option in options_of_labs(code)}
     assert told - known == set()
