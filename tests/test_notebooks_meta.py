@@ -50,9 +50,7 @@ def test_only_notebooks_that_exist_are_excused():
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
 def test_each_solution_in_code_is_run_by_a_test(path: Path):
-    wanted = {
-        f"test_exercise_{n}" for n, code in solutions(read(path)).items() if code
-    }
+    wanted = {f"test_exercise_{n}" for n, code in solutions(read(path)).items() if code}
     tests = ROOT / "tests" / "exercises" / f"test_{path.name[:2]}.py"
     text = tests.read_text("utf-8") if tests.exists() else ""
     assert {

@@ -25,6 +25,7 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "alone: nothing may run beside it")
     config.addinivalue_line("markers", "calm: three such files may run beside it")
     config.addinivalue_line("markers", "pair: one such file may run beside it")
+    config.addinivalue_line("markers", "refusing: one such file may run beside it, and no `pair`")
     config.addinivalue_line("markers", "joined: one worker takes all such files of a folder")
     config.addinivalue_line("markers", "spread: any worker takes it")
 
@@ -48,6 +49,7 @@ def test_measures(n): time.sleep(0.05)
 
 PAIRED = WAITS.replace("test_waits", "test_paired").replace("@", "pytestmark = pytest.mark.pair\n@", 1)
 CALM = PAIRED.replace("test_paired", "test_calm").replace("mark.pair", "mark.calm")
+REFUSING = PAIRED.replace("test_paired", "test_refusing").replace("mark.pair", "mark.refusing")
 
 
 class Ran:
@@ -61,6 +63,7 @@ class Ran:
         self.alone = [entry for entry in entries if "test_measures" in entry[0]]
         self.calm = [entry for entry in entries if "test_calm" in entry[0]]
         self.pairs = [entry for entry in entries if "test_paired" in entry[0]]
+        self.refusing = [entry for entry in entries if "test_refusing" in entry[0]]
 
 
 def command(folder: Path, files: dict[str, str], *options: str) -> list[str]:
@@ -108,17 +111,19 @@ def test_ever_fewer_run_at_once(tmp_path: Path, workers: int):
     files = {"test_a.py": MEASURES, **dict.fromkeys(["test_b.py", "test_d.py", "test_f.py"], PAIRED)}
     files |= dict.fromkeys(["test_e.py", "test_g.py", "test_i.py", "test_k.py"], CALM)
     files |= dict.fromkeys([f"test_{name}.py" for name in "chjlm"], WAITS)
+    files |= dict.fromkeys(["test_n.py", "test_o.py"], REFUSING)
     ran = run(tmp_path, files, "-n", str(workers), "-v")
-    assert f"{13 * 3} passed" in ran.said
-    stages = [ran.together, ran.calm, ran.pairs, ran.alone]
-    assert [len({worker for _, worker, *_ in tests}) for tests in stages] == [workers, min(workers, 4), 2, 1]
+    assert f"{15 * 3} passed" in ran.said
+    stages = [ran.together, ran.calm, ran.pairs, ran.refusing, ran.alone]
+    used = [len({worker for _, worker, *_ in tests}) for tests in stages]
+    assert used == [workers, min(workers, 4), 2, 2, 1]
     everything = [entry for tests in stages for entry in tests]
-    for tests, most in zip(stages, (workers, 4, 2, 1), strict=True):
+    for tests, most in zip(stages, (workers, 4, 2, 2, 1), strict=True):
         for nodeid, _, begin, end in tests:
             beside = {other for _, other, start, stop in everything if start < end and stop > begin}
             assert len(beside) <= most, nodeid
     # One stage after the other, but for the last test of each worker that goes on.
-    for (before, after), most in zip(pairwise(stages), (4, 2, 1), strict=True):
+    for (before, after), most in zip(pairwise(stages), (4, 2, 2, 1), strict=True):
         begun = min(begin for *_, begin, _ in after)
         late = [worker for _, worker, _, end in before if end > begun]
         assert len(late) == len(set(late)) < most

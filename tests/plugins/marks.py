@@ -1,9 +1,11 @@
 """Marks: by folder and file here, by `pytest.mark` in the tests.
 
-- ``alone``: measures time, or refuses to on a busy machine; nothing may run beside it.
+- ``alone``: measures time; nothing may run beside it.
 - ``calm``: waits most of the time, and takes a busy machine badly; three such files may run
   beside it.
 - ``pair``: a notebook; one such file may run beside it.
+- ``refusing``: a notebook of which a measurement refuses a machine that is too busy for it. It leaves most
+  of two processors idle itself, so one such file may run beside it.
 - ``long``: takes 20 s or more beside others; its file begins first in its stage.
 - ``joined``: shares what is expensive with the files beside it, so one worker takes them all.
 - ``spread``: needs nothing of its file's other tests, so any worker takes it.
@@ -19,15 +21,13 @@ import pytest
 
 __all__ = ["ALONE", "COLD", "QUICK"]
 
-#: The notebooks of which a measurement refuses a machine that is too busy for it.
 REFUSING = (
-    "01_transports",
-    "04_long_polling",
-    "05_webrtc",
-    "08_heartbeats_and_breakers",
+    "notebooks/01_transports.ipynb",
+    "notebooks/04_long_polling.ipynb",
+    "notebooks/05_webrtc.ipynb",
+    "notebooks/08_heartbeats_and_breakers.ipynb",
 )
 ALONE = (
-    *(f"notebooks/{name}.ipynb" for name in REFUSING),
     "tests/bench/suites/test_faults.py",
     "tests/bench/suites/test_recorder.py",
     "tests/bench/test_registry.py",
@@ -98,6 +98,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "alone: measures time; nothing may run beside it")
     config.addinivalue_line("markers", "calm: takes a busy machine badly; three such files may run beside it")
     config.addinivalue_line("markers", "pair: a notebook; one such file may run beside it")
+    config.addinivalue_line("markers", "refusing: a notebook that refuses a busy machine; one such beside it")
     config.addinivalue_line("markers", "long: takes 20 s or more; its file begins first in its stage")
     config.addinivalue_line("markers", "joined: one worker takes all such files of a folder")
     config.addinivalue_line("markers", "spread: needs nothing of its file's other tests; any worker takes it")
@@ -107,7 +108,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    folders = {"alone": ALONE, "calm": CALM, "pair": PAIR, "joined": JOINED, "long": LONG}
+    folders = {
+        "alone": ALONE,
+        "calm": CALM,
+        "pair": PAIR,
+        "refusing": REFUSING,
+        "joined": JOINED,
+        "long": LONG,
+    }
     folders |= {"cold": COLD, "quick": QUICK}
     root = f"{config.rootpath}/"
     marks = {

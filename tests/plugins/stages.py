@@ -1,4 +1,4 @@
-"""Stages in one run: what waits side by side; then files marked `calm`, `pair`, `alone`: ever fewer at once.
+"""Stages in one run: what waits side by side, then ever fewer at once of the files marked as in `LATER`.
 
 A scheduler for xdist, which has no such mode. A stage begins when the workers that it does not take have
 ended, so no test ever waits for a lock, and what is measured alone shares the machine with nobody. A worker
@@ -28,8 +28,8 @@ AHEAD = 3
 # took 7 % more processor time than with two.
 PER_CPU = 2.5
 # The marks of the stages after the first, and how many workers each stage takes at most.
-LATER = ("calm", "pair", "alone")
-WORKERS = (math.inf, 4, 2, 1)
+LATER = ("calm", "pair", "refusing", "alone")
+WORKERS = (math.inf, 4, 2, 2, 1)
 MARKS = (*LATER, "joined", "long", "spread")
 
 
