@@ -55,7 +55,7 @@ def make_app(node: Node, sockets: Callable[[], TcpConnections | None] = lambda: 
 
     @web.middleware
     async def note_request(request: web.Request, handler: Handler) -> web.StreamResponse:
-        node.turn_meter.working()
+        node.turn_meter.working(node.clock())
         counted = sockets()
         if counted is None:
             return await handler(request)

@@ -86,11 +86,11 @@ class TurnMeter:
             self._handle.cancel()
             self._handle = None
 
-    def working(self) -> None:
-        """Note that this turn does work: measure in the short period from now on."""
-        now = self._clock()
+    def working(self, now: float) -> None:
+        """Note that this turn works, at a time of the clock: from then on measure in the short period."""
         self._idle_at = now + IDLE_AFTER
-        if self._handle is not None and self._period != PERIOD:
+        # A measurement that is overdue is about to be made: to cancel it would hide the turn that delayed it.
+        if self._handle is not None and self._period != PERIOD and now < self._due:
             self._count_skipped(now)
             self._handle.cancel()
             self._arm(now, time.thread_time())

@@ -52,7 +52,7 @@ class Turns:
     slice_seconds : float
         Seconds that a turn may work.
     working : callable, optional
-        Called when a turn begins to work.
+        Called with the clock's time when a turn begins to work.
 
     Examples
     --------
@@ -68,7 +68,7 @@ class Turns:
         self,
         clock: Callable[[], float] = time.monotonic,
         slice_seconds: float = SLICE_SECONDS,
-        working: Callable[[], object] = lambda: None,
+        working: Callable[[float], object] = lambda now: None,
     ) -> None:
         self._clock = clock
         self._slice = slice_seconds
@@ -194,8 +194,9 @@ class Turns:
         return result
 
     def _begin(self) -> None:
-        self._working()
-        self._began = self._clock() - self._worked
+        now = self._clock()
+        self._began = now - self._worked
+        self._working(now)
         if self._inside is None:
             self._schedule()
 

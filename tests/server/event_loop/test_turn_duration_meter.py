@@ -92,7 +92,7 @@ def test_an_idle_server_is_measured_seldom_and_one_that_works_again_at_once() ->
 
     async def work_once() -> None:
         await asyncio.sleep(5.03)
-        idle.meter.working()
+        idle.meter.working(idle.clock.now)
         await asyncio.sleep(3)
 
     idle.run(work_once())
@@ -109,16 +109,21 @@ def test_what_an_idle_server_does_not_measure_counts_as_on_time() -> None:
     assert sum(idle.meter.lateness.counts) == pytest.approx(10 / PERIOD, rel=0.01)
 
 
-async def test_a_turn_that_blocks_an_idle_server_is_seen_from_where_its_work_begins(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("overdue", [False, True])
+async def test_a_turn_that_blocks_an_idle_server_is_seen(
+    monkeypatch: pytest.MonkeyPatch, overdue: bool
 ) -> None:
+    """From where its work begins; where work begins only at its end, from when a measurement was due."""
     monkeypatch.setattr("rtlab.server.event_loop.turn_duration_meter.IDLE_AFTER", 0.02)
-    monkeypatch.setattr("rtlab.server.event_loop.turn_duration_meter.IDLE_PERIOD", 20.0)
+    monkeypatch.setattr("rtlab.server.event_loop.turn_duration_meter.IDLE_PERIOD", 0.05 if overdue else 20.0)
     meter = TurnMeter()
     meter.start()
     await asyncio.sleep(0.1)
-    meter.working()
-    time.sleep(0.1)  # noqa: ASYNC251 - the turn that is to be seen
+    if overdue:
+        time.sleep(0.15)  # noqa: ASYNC251 - the turn that is to be seen
+    meter.working(time.monotonic())
+    if not overdue:
+        time.sleep(0.1)  # noqa: ASYNC251 - the turn that is to be seen
     await asyncio.sleep(0.02)
     meter.stop()
     assert meter.longest > 0.08
